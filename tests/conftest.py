@@ -1,0 +1,37 @@
+"""Shared by all tests: no network, the shared corpora where they are, and a skip that names what is missing."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+YUNET = SHARED / "models" / "face_detection_yunet.onnx"
+if YUNET.is_file():
+    os.environ.setdefault("LEED_HUB_YUNET", str(YUNET))
+
+
+def missing(what: str) -> None:
+    """Skip a test for want of `what`; in CI, where everything is there, that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needs {what}, which CI should have")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of corpora and detector that tests may read."""
+    if not SHARED.is_dir():
+        missing("../shared")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """The same small number of threads everywhere, so that sums come out the same."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
