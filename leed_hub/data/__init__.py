@@ -1,0 +1,104 @@
+"""Corpora of faces as `datasets`: files the user already has, read in place.
+
+faces = load_corpus("fer2013", "corpora/fer2013.zip", "train")
+faces[0]["image"], faces.features["label"].names
+"""
+
+import os
+import re
+
+import datasets
+
+from leed_hub.data.affectnet import AffectNet
+from leed_hub.data.cfee import CFEE
+from leed_hub.data.corpus import CorpusBuilder
+from leed_hub.data.facial_expressions import FacialExpressions
+from leed_hub.data.fer2013 import FER2013
+from leed_hub.data.london import London
+from leed_hub.data.rafd import RaFD
+from leed_hub.data.rendered_faces import RenderedFaces
+from leed_hub.errors import CorpusError
+
+CORPORA: dict[str, type[CorpusBuilder]] = {
+    "affectnet": AffectNet,
+    "cfee": CFEE,
+    "facial_expressions": FacialExpressions,
+    "fer2013": FER2013,
+    "london": London,
+    "rafd": RaFD,
+    "rendered_faces": RenderedFaces,
+}
+
+__all__ = ["CORPORA", "CorpusBuilder", "load_corpus"]
+
+
+def load_corpus(
+    name: str,
+    data_dir: str | os.PathLike,
+    split: str,
+    *,
+    config: str | None = None,
+    streaming: bool = False,
+    cache_dir: str | os.PathLike | None = None,
+) -> datasets.Dataset | datasets.IterableDataset:
+    """Read one split of a corpus.
+
+    Args:
+        name: a key of `CORPORA`.
+        data_dir: the corpus' folder or, for `fer2013` and `facial_expressions` also as published, its zip archive.
+        split: a split of the corpus, several joined by "+", or a part such as "train[:100]" (not when streaming).
+        config: for `affectnet` "eight" or "seven", for `rendered_faces` "faces" or "pairs"; the first if None.
+        streaming: read while iterating instead of building a table in the cache first.
+        cache_dir: where tables are kept; the `datasets` default if None.
+    Returns:
+        datasets.Dataset | datasets.IterableDataset: rows with at least `image`, `label` (of `EXPRESSIONS`, -1 where the
+        corpus gives none), `subject` (None where unknown) and `file` (relative to `data_dir`).
+    Raises:
+        CorpusError: if a name is unknown, the files are not laid out as expected, or the split holds no picture.
+    """
+    if name not in CORPORA:
+        raise CorpusError(f"There is no corpus {name!r}; choose one of {', '.join(CORPORA)}.")
+    builder_class = CORPORA[name]
+    config = config or next(iter(builder_class.splits))
+    if config not in builder_class.splits:
+        raise CorpusError(f"{name} has no config {config!r}; choose one of {', '.join(builder_class.splits)}.")
+    parts = [re.fullmatch(r"\s*(\w+)\s*(\[[^\]]*\])?\s*", part) for part in split.split("+")]
+    wanted = {part[1] if part else split for part in parts}
+    _check_splits(name, wanted, builder_class.splits[config])
+    if streaming and any(part[2] for part in parts):
+        raise CorpusError(f"{name}: streaming reads whole splits, so {split!r} cannot be cut; use .take(n) instead.")
+
+    builder = builder_class(data_dir=str(data_dir), config_name=config, cache_dir=cache_dir and str(cache_dir))
+    present = builder.present_splits()
+    if not wanted <= set(present):
+        raise builder.layout_error(
+            builder.files.location, f"only {', '.join(present)}" if present else "another part of it"
+        )
+    if streaming:
+        return builder.as_streaming_dataset("+".join(part[1] for part in parts))
+    try:
+        builder.download_and_prepare()
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = _first_cause(error)
+        if isinstance(cause, CorpusError):
+            raise cause from None
+        place = builder.files.location
+        raise CorpusError(f"{name} could not be read from {place}: {type(cause).__name__}: {cause}") from error
+    if not any(builder.info.splits[part].num_examples for part in wanted):
+        raise CorpusError(f"{name}: no picture of the split {split!r} is in {builder.files.location}.")
+    try:
+        return builder.as_dataset(split=split)
+    except ValueError as error:  # of a cut such as "train[5:2]"
+        raise CorpusError(f"{name}: the split {split!r} cannot be read: {error}") from error
+
+
+def _check_splits(name: str, wanted: set[str], known: tuple[str, ...]) -> None:
+    for split in sorted(wanted - set(known)):
+        raise CorpusError(f"{name} has no split {split!r}; choose from {', '.join(known)}.")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What `datasets` wrapped: our own error if there is one, else the one that came first."""
+    while not isinstance(error, CorpusError) and (error.__cause__ or error.__context__):
+        error = error.__cause__ or error.__context__
+    return error
