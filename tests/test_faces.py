@@ -1,0 +1,356 @@
+"""Locators on real photographs, against hand-placed points and against themselves; and the ways to get no locator."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import leed_hub.faces
+from leed_hub.errors import ConfigError, HubError, ModelLoadError
+from leed_hub.faces import YUNET_FILE, FaceAlignmentLocator, YuNetLocator, build_locator, five_points
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+PUPILS, MOUTH_CORNERS = (0, 1), (87, 93)  # rows of the London set's 189-point templates
+PEOPLE = ("001", "013", "037", "064", "105", "123")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    if not SHARED.is_dir():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs ../shared")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def yunet_path(shared):
+    return shared / "models" / "face_detection_yunet.onnx"
+
+
+@pytest.fixture(scope="session")
+def locate(yunet_path):
+    return YuNetLocator(yunet_path)
+
+
+@pytest.fixture(scope="session")
+def photographs(shared):
+    """(image, hand-placed template) of a few people."""
+    pairs = []
+    for path in sorted((shared / "corpora" / "london" / "neutral_front").glob("*.jpg")):
+        if path.name[:3] in PEOPLE:
+            lines = path.with_suffix(".tem").read_text().splitlines()
+            template = np.array([line.split() for line in lines[1 : 1 + int(lines[0])]], dtype=float)
+            pairs.append((np.asarray(Image.open(path).convert("RGB")), template))
+    assert len(pairs) == len(PEOPLE)
+    return pairs
+
+
+@pytest.fixture(autouse=True)
+def no_locator_is_remembered(monkeypatch):
+    monkeypatch.setattr(leed_hub.faces, "_locators", {})
+    monkeypatch.delenv("LEED_HUB_YUNET", raising=False)
+
+
+def resized(image, width, height):
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def eye_distance(points):
+    return np.linalg.norm(points[1] - points[0])
+
+
+def furthest(points, expected):
+    """Largest distance between matching points, in per cent of the eye distance."""
+    return 100 * np.linalg.norm(points - expected, axis=1).max() / eye_distance(expected)
+
+
+@pytest.mark.parametrize("side", [64, 192, 512, 1500])
+def test_yunet_agrees_with_points_placed_by_hand(locate, photographs, side):
+    errors = []
+    for image, template in photographs:
+        (face,) = locate(resized(image, side, side))
+        placed = (template[[*PUPILS, *MOUTH_CORNERS]] + 0.5) * side / 512 - 0.5
+        error = np.linalg.norm(face.points[[0, 1, 3, 4]] - placed, axis=1) / eye_distance(placed)
+        errors.append(error)
+        assert face.points.dtype == np.float32 and face.score > 0.7
+        x0, y0, x1, y1 = face.box
+        assert (face.points > (x0, y0)).all() and (face.points < (x1, y1)).all()
+    # 80 photographs gave 0.04 for eyes and 0.07 for mouth corners on average, 0.10 and 0.17 at worst.
+    assert np.mean(errors) < 0.09
+    assert np.max(errors) < 0.20
+
+
+def test_left_is_the_left_of_the_image_and_the_nose_lies_between(locate, photographs):
+    for image, _ in photographs:
+        left_eye, right_eye, nose, left_mouth, right_mouth = locate(image)[0].points
+        assert left_eye[0] < nose[0] < right_eye[0] and left_mouth[0] < right_mouth[0]
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_a_mirrored_picture_gives_mirrored_points(locate, photographs):
+    for image, _ in photographs:
+        expected = locate(image)[0].points * (-1, 1) + (image.shape[1] - 1, 0)
+        mirrored = locate(np.ascontiguousarray(image[:, ::-1]))[0].points
+        assert furthest(mirrored, expected[[1, 0, 2, 4, 3]]) < 8
+
+
+def test_a_shifted_picture_gives_shifted_points(locate, photographs):
+    for image, _ in photographs:
+        plain = locate(image)[0].points
+        canvas = np.full((700, 800, 3), 127, np.uint8)
+        canvas[150:662, 240:752] = image
+        assert furthest(locate(canvas)[0].points, plain + (240, 150)) < 12
+
+
+@pytest.mark.parametrize("side", [48, 96, 700, 2000])
+def test_a_resized_picture_gives_resized_points(locate, photographs, side):
+    for image, _ in photographs:
+        expected = (locate(image)[0].points + 0.5) * side / 512 - 0.5
+        assert furthest(locate(resized(image, side, side))[0].points, expected) < 12
+
+
+def test_a_stretched_picture_is_measured_in_its_own_pixels(locate, photographs):
+    for image, _ in photographs[:2]:
+        expected = (locate(image)[0].points + 0.5) * (1.2, 1.0) - 0.5
+        assert furthest(locate(resized(image, 614, 512))[0].points, expected) < 15
+
+
+@pytest.mark.parametrize("side", [48, 128, 512, 900])
+def test_a_face_that_fills_the_picture_is_found(locate, photographs, side):
+    for image, template in photographs:
+        middle = template[[*PUPILS, *MOUTH_CORNERS]].mean(axis=0)
+        x, y = (middle - 95).astype(int)
+        crop = resized(image[y : y + 190, x : x + 190], side, side)
+        placed = (template[[*PUPILS, *MOUTH_CORNERS]] - (x, y) + 0.5) * side / 190 - 0.5
+        assert furthest(locate(crop)[0].points[[0, 1, 3, 4]], placed) < 25
+
+
+def test_a_small_face_in_a_huge_picture_is_found_exactly(locate, photographs):
+    image, template = photographs[0]
+    canvas = np.full((3000, 4000, 3), 90, np.uint8)
+    canvas[2000:2400, 3000:3400] = resized(image, 400, 400)
+    placed = (template[[*PUPILS, *MOUTH_CORNERS]] + 0.5) * 400 / 512 - 0.5 + (3000, 2000)
+    assert furthest(locate(canvas)[0].points[[0, 1, 3, 4]], placed) < 20
+
+
+def test_several_faces_come_largest_first(locate, photographs):
+    canvas = np.full((520, 1200, 3), 127, np.uint8)
+    for (image, _), side, x in zip(photographs, (200, 500, 320), (0, 210, 780), strict=False):
+        canvas[:side, x : x + side] = resized(image, side, side)
+    faces = locate(canvas)
+    assert [int(face.points[2, 0]) // 100 for face in faces] in ([4, 9, 1], [4, 9, 0])
+    widths = [face.box[2] - face.box[0] for face in faces]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_renders_and_their_known_landmarks_agree(locate, shared):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = shared / "corpora" / "rendered_faces" / "pairs_validation"
+    columns = parquet.read_table(folder / "pairs.parquet", columns=["target_file", "target_landmarks68"]).to_pylist()
+    errors = []
+    for row in columns[::15]:
+        known = five_points(np.array(row["target_landmarks68"], dtype=float).reshape(68, 2))
+        (face,) = locate(np.asarray(Image.open(folder / row["target_file"]).convert("RGB")))
+        errors.append(np.linalg.norm(face.points - known, axis=1) / eye_distance(known))
+    # YuNet's nose tip lies lower than landmark 30 by a ninth of the eye distance.
+    assert (np.mean(errors, axis=0) < [0.10, 0.10, 0.18, 0.13, 0.13]).all()
+
+
+def test_no_face_gives_an_empty_list(locate):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    for image in (noise, np.zeros_like(noise), np.full_like(noise, 255), noise[:8, :8], noise[:8]):
+        assert locate(image) == []
+    assert locate(np.zeros((3000, 8, 3), np.uint8)) == []
+
+
+def test_the_same_picture_gives_the_same_faces_from_many_threads(locate, photographs):
+    expected = {side: locate(resized(photographs[0][0], side, side))[0].points for side in (64, 200, 512)}
+    wrong = []
+
+    def work(side):
+        for _ in range(3):
+            if not np.array_equal(locate(resized(photographs[0][0], side, side))[0].points, expected[side]):
+                wrong.append(side)
+
+    threads = [threading.Thread(target=work, args=(side,)) for side in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_picture_of_the_wrong_kind_is_refused(locate):
+    for image in (np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3), np.float32)):
+        with pytest.raises(ValueError, match="RGB uint8"):
+            locate(image)
+
+
+# Getting a locator
+
+
+def test_a_model_file_that_is_absent_or_broken_is_named(tmp_path, yunet_path, monkeypatch):
+    with pytest.raises(ModelLoadError, match=r"nowhere\.onnx cannot be read: No such file"):
+        YuNetLocator(tmp_path / "nowhere.onnx")
+    for content in (b"", b"<html>sign in</html>", yunet_path.read_bytes()[:100_000]):
+        (tmp_path / "yunet.onnx").write_bytes(content)
+        with pytest.raises(ModelLoadError, match=rf"yunet\.onnx \({len(content)} bytes\) is broken"):
+            YuNetLocator(tmp_path / "yunet.onnx")
+    monkeypatch.setenv("LEED_HUB_YUNET", str(tmp_path / "nowhere.onnx"))
+    for aligner in ("yunet", "auto"):  # named on purpose, so "auto" does not pass over it
+        with pytest.raises(ModelLoadError, match="nowhere"):
+            build_locator(aligner)
+    with pytest.raises(ConfigError, match="score_threshold"):
+        YuNetLocator(yunet_path, score_threshold=1.5)
+
+
+def test_locators_are_built_once(yunet_path, monkeypatch):
+    monkeypatch.setenv("LEED_HUB_YUNET", str(yunet_path))
+    assert isinstance(build_locator("auto"), YuNetLocator)
+    assert build_locator("auto") is build_locator("yunet")
+    assert build_locator("face-alignment") is build_locator("face-alignment")  # builds no network yet
+    assert build_locator("none") is None
+
+
+def test_an_unknown_aligner_names_the_choices():
+    with pytest.raises(ConfigError, match="auto, yunet, face-alignment, none; got 'mtcnn'"):
+        build_locator("mtcnn")
+
+
+ASK = """
+import json, time, warnings
+import leed_hub.faces
+from leed_hub.errors import HubError
+start, told = time.perf_counter(), []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = [leed_hub.faces.build_locator("auto") is not None for _ in range(3)]
+try:
+    leed_hub.faces.build_locator("yunet")
+except HubError as error:
+    told.append(str(error))
+print(json.dumps([found, [str(w.message) for w in caught], told, time.perf_counter() - start]))
+"""
+
+
+def ask_in_a_fresh_process(hub_home, **environment):
+    """What three calls of "auto" and one of "yunet" give, in a process with a Hub cache of its own."""
+    dropped = {"HF_HUB_OFFLINE", "HF_HUB_CACHE", "LEED_HUB_YUNET", "HF_ENDPOINT", "HF_HUB_ETAG_TIMEOUT"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = {"HF_HOME": str(hub_home), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT), **environment}
+    answer = subprocess.run(
+        [sys.executable, "-c", ASK], env=kept | environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(answer.stdout)
+
+
+def test_offline_auto_warns_once_and_takes_pictures_as_crops(tmp_path):
+    found, warned, told, seconds = ask_in_a_fresh_process(tmp_path, HF_HUB_OFFLINE="1")
+    assert found == [False] * 3
+    assert len(warned) == 1 and "face crops" in warned[0] and "LEED_HUB_YUNET" in warned[0]
+    assert len(told) == 1 and "HF_HUB_OFFLINE" in told[0]
+    assert seconds < 3
+
+
+class HubWithOneFile(BaseHTTPRequestHandler):
+    """As much of the Hub as one small download needs."""
+
+    content, requests = b"", []
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.requests.append((self.command, self.path))
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("ETag", '"abc"')
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_yunet_comes_from_the_hub_once_and_from_its_cache_ever_after(tmp_path, yunet_path):
+    HubWithOneFile.content = yunet_path.read_bytes()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HubWithOneFile)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        assert ask_in_a_fresh_process(tmp_path, HF_ENDPOINT=endpoint)[:3] == [[True] * 3, [], []]
+    finally:
+        server.shutdown()
+        server.server_close()
+    expected = f"/opencv/face_detection_yunet/resolve/main/{YUNET_FILE}"
+    assert ("GET", expected) in [(kind, path.replace("0" * 40, "main")) for kind, path in HubWithOneFile.requests]
+    assert ask_in_a_fresh_process(tmp_path, HF_HUB_OFFLINE="1")[:3] == [[True] * 3, [], []]
+
+
+def test_a_hub_that_never_answers_costs_seconds(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), HubWithOneFile) as server:  # listens, but nothing serves
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        found, warned, told, seconds = ask_in_a_fresh_process(tmp_path, HF_ENDPOINT=endpoint)
+    assert (found, len(warned), len(told)) == ([False] * 3, 1, 1)
+    assert seconds < 15  # one attempt for the three "auto", one for "yunet"; huggingface_hub alone needs minutes
+
+
+def test_a_hub_that_refuses_costs_no_time(tmp_path):
+    found, warned, told, seconds = ask_in_a_fresh_process(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert (found, len(warned), len(told)) == ([False] * 3, 1, 1)
+    assert seconds < 3
+
+
+# face-alignment
+
+
+def test_five_points_are_the_eye_means_nose_tip_and_mouth_corners():
+    landmarks = np.arange(136, dtype=float).reshape(68, 2)  # point i is (2i, 2i + 1)
+    assert five_points(landmarks).tolist() == [[77, 78], [89, 90], [60, 61], [96, 97], [108, 109]]
+
+
+def test_face_alignment_without_network_says_where_its_weights_go(tmp_path, monkeypatch):
+    pytest.importorskip("face_alignment")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens on the discard port
+    locator = FaceAlignmentLocator()
+    with pytest.raises(HubError, match=r"2DFAN4-11f355bf06\.pth\.tar and s3fd-619a316812\.pth from https.*TORCH_HOME"):
+        locator(np.zeros((64, 64, 3), np.uint8))
+    page = tmp_path / "hub" / "checkpoints" / "s3fd-619a316812.pth"
+    page.write_bytes(b"<html>down for maintenance</html>")
+    with pytest.raises(ModelLoadError, match="weight file is broken"):
+        locator(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_face_alignment_gives_our_faces_from_its_networks(tmp_path, monkeypatch, yunet_path, photographs):
+    torch = pytest.importorskip("torch")
+    models = pytest.importorskip("face_alignment.models")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("LEED_HUB_YUNET", str(yunet_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    # Untrained landmarks, as the weights are not ours to ship: the places mean nothing, the plumbing is all there.
+    torch.save(models.FAN(4).state_dict(), tmp_path / "hub" / "checkpoints" / "2DFAN4-11f355bf06.pth.tar")
+    utils = importlib.import_module("face_alignment.utils")
+    for name in ("_get_preds_fromhm", "transform_np"):  # as plain Python: numba would compile for ten seconds
+        monkeypatch.setattr(utils, name, getattr(getattr(utils, name), "py_func", getattr(utils, name)))
+    locator = FaceAlignmentLocator(face_detector="yunet")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert locator(np.zeros((64, 64, 3), np.uint8)) == []
+    (face,) = locator(photographs[0][0])
+    assert face.points.shape == (5, 2) and face.points.dtype == np.float32
+    x0, y0, x1, y1 = face.box
+    pupils = photographs[0][1][list(PUPILS)]
+    assert (pupils > (x0, y0)).all() and (pupils < (x1, y1)).all()
