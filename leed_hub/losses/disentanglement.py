@@ -1,0 +1,108 @@
+"""What tells expression from identity: two bounds on mutual information, and the siamese pull.
+
+Notation: d displacement, e expression code, S siamese embedding; A source, B reference, AB the edited picture.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def gaussian_log_likelihood(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Log density of a diagonal Gaussian, in full (with the log 2 pi term).
+
+    Args:
+        value (Tensor): (B, D).
+        mean (Tensor): (B, D).
+        log_variance (Tensor): (B, D), natural log; the network that predicts it should keep it bounded.
+    Returns:
+        Tensor: (B,), in nats, summed over D.
+    """
+    squared_error = (value - mean).square() * torch.exp(-log_variance)
+    return -0.5 * (math.log(2 * math.pi) + log_variance + squared_error).sum(dim=1)
+
+
+def mutual_expression_information_loss(displacement: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """LEED's mutual expression information loss: e must tell what d was, L_mei = -E log q(d | e).
+
+    Source: Wu & Lu 2020, arXiv:2007.08971, with the variational lower bound of Barber & Agakov 2003: I(e; d) >= H(d) +
+    E log q(d | e). H(d) is not e's to change, so it is left out; beware that an encoder may instead lower H(d), by
+    shrinking d. Detach `displacement` where only X and q should learn.
+
+    Args:
+        displacement (Tensor): (B, D), d = z - z_n.
+        mean (Tensor): (B, D), q's mean, predicted from e.
+        log_variance (Tensor): (B, D), q's log variance, predicted from e.
+    Returns:
+        Tensor: scalar, nats per dimension of d (divided by D, so that its weight does not depend on the width).
+            Can be negative: it is a density.
+    """
+    return -gaussian_log_likelihood(displacement, mean, log_variance).mean() / displacement.shape[1]
+
+
+def club_upper_bound(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """CLUB's estimate from above of I(x; y), minimised to keep e free of identity.
+
+    I <= E_p(x,y)[log q(y|x)] - E_p(x)p(y)[log q(y|x)], with all B * B pairs of the batch in the second term. It is a
+    true upper bound when q equals p(y|x), and can fall below while q is still learning: train q on
+    `gaussian_log_likelihood` with the codes detached, and here hold q still.
+
+    Source: Cheng et al. 2020, arXiv:2006.12013 (CLUB). The mean over all y of (y - mean_i)^2 is (mean y - mean_i)^2 +
+    var y, so the B * B pairs cost only B * D.
+
+    Args:
+        value (Tensor): (B, D), y.
+        mean (Tensor): (B, D), q's mean of y given x.
+        log_variance (Tensor): (B, D), q's log variance of y given x.
+    Returns:
+        Tensor: scalar, nats per dimension of `value`; 0 when q ignores x, or when B is 1.
+    """
+    # The log 2 pi and log variance terms are the same in both expectations and cancel.
+    own_squared_error = (value - mean).square()  # (B, D)
+    mean_squared_error = (value.mean(dim=0) - mean).square() + value.var(dim=0, unbiased=False)  # (B, D), over all y
+    return 0.5 * ((mean_squared_error - own_squared_error) * torch.exp(-log_variance)).mean()
+
+
+def siamese_loss(edited: Tensor, reference: Tensor, source: Tensor, differs: Tensor, margin: float) -> Tensor:
+    """LEED's siamese loss: pull the edited expression to the reference's, and keep it off the source's.
+
+    Source: Wu & Lu 2020, arXiv:2007.08971. The squared hinge is that of Hadsell, Chopra & LeCun 2006. Detach
+    `reference` and `source`, so that the edited picture moves and the embedding of real pictures does not.
+
+    Args:
+        edited (Tensor): (B, D), S(x_AB).
+        reference (Tensor): (B, D), S(x_B).
+        source (Tensor): (B, D), S(x_A).
+        differs (Tensor): (B,), bool, true where A and B wear different expressions; only there the source repels.
+        margin (float): distance from the source beyond which nothing more is asked; in the embedding's units.
+    Returns:
+        Tensor: scalar >= 0, `mean ||edited - reference||^2` plus the mean over `differs` of
+            `relu(margin - ||edited - source||)^2`, 0 when none differ. At distance 0 its gradient is 0, not NaN.
+    """
+    pull = (edited - reference).square().sum(dim=1).mean()
+    push = _hinge_on_distance(edited, source, margin) * differs  # (B,)
+    return pull + push.sum() / differs.sum().clamp_min(1)
+
+
+def contrastive_loss(anchor: Tensor, twin: Tensor, other: Tensor, margin: float) -> Tensor:
+    """Teach the siamese embedding S from pairs that share an expression by construction, never from labels.
+
+    Source: Hadsell, Chopra & LeCun 2006 (contrastive loss), without their factor 1 / 2.
+
+    Args:
+        anchor (Tensor): (B, D), S of a picture.
+        twin (Tensor): (B, D), S of another person, or another view, in the very same expression.
+        other (Tensor): (B, D), S of a picture in another expression; best of the anchor's own person.
+        margin (float): distance which `other` should keep; in the embedding's units.
+    Returns:
+        Tensor: scalar >= 0, `mean ||anchor - twin||^2 + mean relu(margin - ||anchor - other||)^2`.
+    """
+    pull = (anchor - twin).square().sum(dim=1).mean()
+    return pull + _hinge_on_distance(anchor, other, margin).mean()
+
+
+def _hinge_on_distance(first: Tensor, second: Tensor, margin: float) -> Tensor:
+    """(B,), relu(margin - ||first - second||)^2; vector_norm's gradient at 0 is 0, where sqrt's would be infinite."""
+    return F.relu(margin - torch.linalg.vector_norm(first - second, dim=1)).square()

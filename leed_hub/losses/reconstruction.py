@@ -1,0 +1,131 @@
+"""What an edit should look like: near its target, unchanged elsewhere, the same person, a calm flow, a sparse mask.
+
+Pictures are (B, C, H, W) in [-1, 1], so one of the 255 grey levels is 2 / 255.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# A thousandth of a grey level: rounding must not carry two pixels that differ by exactly `threshold` over it.
+_ROUNDING = 2 / 255 * 1e-3
+
+
+@torch.no_grad()
+def changed_region(source: Tensor, target: Tensor, *, threshold: float = 8 / 255 * 2, dilation_px: int = 3) -> Tensor:
+    """Mark where the expression truly moves the picture: source and target differ, and a rim around it.
+
+    The default is the region in which `metrics.editing` measures `error_ratio`.
+
+    Args:
+        source (Tensor): (B, C, H, W) in [-1, 1].
+        target (Tensor): (B, C, H, W) in [-1, 1], the same person, pose and light in another expression.
+        threshold (float): a pixel counts when any channel differs by more than this; the default is 8 of 255 levels.
+        dilation_px (int): rim in pixels, a square of side 2 * dilation_px + 1 around each counted pixel.
+    Returns:
+        Tensor: (B, 1, H, W), bool, no gradient.
+    """
+    difference = (source.float() - target.float()).abs().amax(dim=1, keepdim=True)  # (B, 1, H, W)
+    changed = (difference > threshold + _ROUNDING).float()
+    return F.max_pool2d(changed, 2 * dilation_px + 1, stride=1, padding=dilation_px) > 0
+
+
+def weighted_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference, with some pixels counting more than others.
+
+    Args:
+        prediction (Tensor): (B, C, H, W).
+        target (Tensor): (B, C, H, W).
+        weight (Tensor | None): (B, 1, H, W), bool or >= 0; taken as given: no gradient flows into it. None: all alike.
+    Returns:
+        Tensor: scalar >= 0, `sum(w * |prediction - target|) / sum(w) / C`: in the pictures' units, however large the
+            weights are. 0 when every weight is 0.
+    """
+    difference = (prediction - target).abs()
+    if weight is None:
+        return difference.mean()
+    weight = weight.detach().to(difference.dtype)
+    total_weight = weight.sum().clamp_min(torch.finfo(difference.dtype).tiny)  # 0 / tiny is 0, where 0 / 0 is not
+    return (weight * difference).sum() / total_weight / difference.shape[1]
+
+
+def gradient_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Compare edges rather than colours: L1 between the forward differences of two pictures.
+
+    Source: Mathieu et al. 2016, arXiv:1511.05440 (gradient difference loss), with signed differences: an edge that goes
+    the wrong way costs too.
+
+    Args:
+        prediction (Tensor): (B, C, H, W).
+        target (Tensor): (B, C, H, W).
+        weight (Tensor | None): (B, 1, H, W) as in `weighted_l1`; a difference weighs the mean of its two pixels.
+    Returns:
+        Tensor: scalar >= 0, the horizontal mean plus the vertical mean. 0 for pictures that differ by a constant.
+    """
+    weight_x, weight_y = (None, None) if weight is None else _pair_means(weight.float())
+    prediction_x, prediction_y = _forward_differences(prediction)
+    target_x, target_y = _forward_differences(target)
+    return weighted_l1(prediction_x, target_x, weight_x) + weighted_l1(prediction_y, target_y, weight_y)
+
+
+def cycle_loss(returned: Tensor, source: Tensor) -> Tensor:
+    """Ask that A -> B -> A ends where it began.
+
+    Source: Zhu et al. 2017, arXiv:1703.10593.
+
+    Args:
+        returned (Tensor): (B, C, H, W), the source edited to B's expression and back to its own.
+        source (Tensor): (B, C, H, W).
+    Returns:
+        Tensor: scalar >= 0, mean absolute difference.
+    """
+    return (returned - source).abs().mean()
+
+
+def identity_loss(identity_code: Tensor, edited_identity_code: Tensor) -> Tensor:
+    """Ask that the edited face is still the same person: the angle between the two neutral points.
+
+    Args:
+        identity_code (Tensor): (B, D), the source's; detach it to move the edited face only.
+        edited_identity_code (Tensor): (B, D), read from the edited picture.
+    Returns:
+        Tensor: scalar in [0, 2], mean of 1 - cosine similarity.
+    """
+    return (1 - F.cosine_similarity(identity_code, edited_identity_code, dim=1)).mean()
+
+
+def flow_total_variation(flow: Tensor) -> Tensor:
+    """Keep the flow smooth, for neighbouring skin moves together.
+
+    Source: Rudin, Osher & Fatemi 1992, in the anisotropic (L1) form.
+
+    Args:
+        flow (Tensor): (B, 2, h, w), in pixels or in normalised coordinates.
+    Returns:
+        Tensor: scalar >= 0, mean absolute forward difference along x plus the same along y, in the flow's units.
+    """
+    along_x, along_y = _forward_differences(flow)
+    return along_x.abs().mean() + along_y.abs().mean()
+
+
+def mask_sparsity(mask: Tensor) -> Tensor:
+    """Make painting cost something, so that the decoder warps what it can and paints only what it must.
+
+    Source: Pumarola et al. 2018, arXiv:1807.09251 (GANimation), whose attention is pulled the same way.
+
+    Args:
+        mask (Tensor): (B, 1, h, w) in [0, 1], 1 where the picture is painted anew.
+    Returns:
+        Tensor: scalar in [0, 1], the mean.
+    """
+    return mask.mean()
+
+
+def _forward_differences(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Right minus left (B, C, H, W-1), and below minus above (B, C, H-1, W)."""
+    return image[..., :, 1:] - image[..., :, :-1], image[..., 1:, :] - image[..., :-1, :]
+
+
+def _pair_means(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean weight of each horizontal and each vertical pair of neighbours."""
+    return (weight[..., :, 1:] + weight[..., :, :-1]) / 2, (weight[..., 1:, :] + weight[..., :-1, :]) / 2

@@ -1,0 +1,103 @@
+"""How well expressions are recognised: right or wrong, class by class, and how far confidence can be trusted."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+
+CALIBRATION_BINS = 15
+COVERAGE = 0.8
+
+
+def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict:
+    """Score a classifier's logits against the true classes.
+
+    Macro averages run over the classes that occur in `labels`, as scikit-learn's balanced accuracy does: a class
+    without a row has no recall to average, and the rows wrongly given to it already cost the recall of their own class.
+    Such a class keeps its place in `per_class`, with support 0 and None for its scores.
+
+    Args:
+        logits (Tensor): (N, K), N at least 1.
+        labels (Tensor): (N,), integers in 0..K-1; leave unlabelled rows out.
+        class_names (Sequence[str]): the K names, in the logits' order.
+    Returns:
+        dict: `n`; `accuracy` and `accuracy_interval` ([low, high], Wilson 95 %); `macro_f1`; `balanced_accuracy` (mean
+            recall); `accuracy_at_80_coverage` (over the 80 % of rows, rounded up, with the highest confidence);
+            `expected_calibration_error` (0..1, Guo et al. 2017, arXiv:1706.04599, 15 equal bins); `per_class` (name to
+            `recall`, `precision`, `f1`, `support`); `confusion` (K lists of K counts, rows true, columns predicted);
+            `class_names`. All scores in 0..1.
+    Raises:
+        ValueError: if shapes do not fit, there is no row, or a label is outside 0..K-1.
+    """
+    n_classes = len(class_names)
+    if logits.ndim != 2 or logits.shape != (len(labels), n_classes) or len(labels) == 0:
+        raise ValueError(
+            f"recognition_scores expected logits (N, {n_classes}) for {n_classes} class names and as many labels, "
+            f"N >= 1, got logits {tuple(logits.shape)} and labels {tuple(labels.shape)}."
+        )
+    logits, labels = logits.detach().float().cpu(), labels.detach().long().cpu()
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(
+            f"recognition_scores expected labels in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}: "
+            "leave out unlabelled rows (-1)."
+        )
+    # Probabilities, because torchmetrics takes logits that all happen to lie in 0..1 for probabilities.
+    probabilities = logits.softmax(dim=1)
+    confidence, predicted = probabilities.max(dim=1)
+    correct = (predicted == labels).float()
+    support = labels.bincount(minlength=n_classes)
+    occurs = support > 0
+
+    options = {"num_classes": n_classes, "average": "none"}
+    recall = multiclass_recall(predicted, labels, **options)
+    precision = multiclass_precision(predicted, labels, **options)
+    f1 = multiclass_f1_score(predicted, labels, **options)
+    most_confident = confidence.argsort(descending=True, stable=True)[: math.ceil(COVERAGE * len(labels))]
+
+    return {
+        "n": len(labels),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": wilson_interval(int(correct.sum()), len(labels)),
+        "macro_f1": float(f1[occurs].mean()),
+        "balanced_accuracy": float(recall[occurs].mean()),
+        "accuracy_at_80_coverage": float(correct[most_confident].mean()),
+        "expected_calibration_error": float(
+            multiclass_calibration_error(probabilities, labels, n_classes, n_bins=CALIBRATION_BINS, norm="l1")
+        ),
+        "per_class": {
+            name: {
+                "recall": float(recall[k]) if occurs[k] else None,
+                "precision": float(precision[k]) if occurs[k] else None,
+                "f1": float(f1[k]) if occurs[k] else None,
+                "support": int(support[k]),
+            }
+            for k, name in enumerate(class_names)
+        },
+        "confusion": multiclass_confusion_matrix(predicted, labels, n_classes).tolist(),
+        "class_names": list(class_names),
+    }
+
+
+def wilson_interval(n_correct: int, n: int) -> list[float]:
+    """The Wilson score interval: between which accuracies `n_correct` of `n` is no surprise, at 95 %.
+
+    Source: Wilson 1927. Unlike the normal approximation it stays in 0..1 and is not empty at 0 or n.
+
+    Args:
+        n_correct (int): 0..n.
+        n (int): at least 1.
+    Returns:
+        list[float]: [low, high].
+    """
+    z = 1.959964  # the normal distribution's 97.5th percentile
+    share = n_correct / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half_width = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return [max(0.0, centre - half_width), min(1.0, centre + half_width)]
