@@ -1,0 +1,149 @@
+"""`HubModel`: what makes a network of ours a model of the Hugging Face Hub.
+
+A thin layer over `PyTorchModelHubMixin`, strict where the mixin is lenient: a checkpoint either rebuilds exactly the
+network it was saved from, or `from_pretrained` says in one sentence why it cannot.
+"""
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from safetensors.torch import save_model
+from torch import nn
+
+from leed_hub.errors import ModelLoadError
+from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, push_folder
+from leed_hub.models.card import CardFacts, make_card
+from leed_hub.models.checkpoint import files_of_folder, first_line, load_weights, read_config
+
+__all__ = ["CardFacts", "HubModel"]
+
+
+class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license="apache-2.0"):
+    """Base of our networks: saved as `config.json` and `model.safetensors`, loaded from a folder or from the Hub.
+
+    A subclass takes one required argument `config`, a frozen keyword-only dataclass of plain values that checks itself
+    in `__post_init__` (JSON gives it lists for tuples), and may name the template of its card.
+    """
+
+    card_template: str | None = None  # a file of model_cards/
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> Self:
+        """Rebuild a saved network, in eval mode; config and weights come from one commit.
+
+        Args:
+            path_or_id: a folder, or "org/name" on the Hub.
+            revision: branch, tag or commit on the Hub.
+            token: a Hub token instead of the one `hf auth login` stored; False sends none.
+            cache_dir: where downloads are kept, instead of the Hub's own cache.
+            local_files_only: never ask the Hub, use what is in the cache.
+            force_download: fetch again what is in the cache.
+            device: where the network goes.
+        Raises:
+            ModelLoadError: if config or weights are missing, broken, or do not belong together.
+            HubError: if the Hub refuses or cannot be reached.
+        """
+        folder = Path(path_or_id).expanduser()
+        if folder.is_dir():
+            config_path, weights_path = files_of_folder(folder)
+        else:
+            config_path, weights_path = download_files(
+                _hub_id(path_or_id),
+                [CONFIG, WEIGHTS],
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            )
+        config = read_config(config_path, cls._hub_mixin_init_parameters["config"].annotation)
+        try:
+            model = cls(config)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelLoadError(
+                f"{config_path} describes no network that can be built: {first_line(error)}"
+            ) from error
+        load_weights(model, weights_path)
+        return model.eval().to(device)
+
+    def save_pretrained(self, folder: str | os.PathLike, *, card: CardFacts | None = None) -> None:
+        """Write weights, card and config, each file whole or not at all.
+
+        Args:
+            folder: made if need be.
+            card: what the card says; without it a card that is already there stays as it is.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder rather than beside it: the same disk for sure, and always writable.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
+            unfinished = Path(unfinished)
+            names = [WEIGHTS, CONFIG]  # the config last, for it is what says "here is a model"
+            (unfinished / CONFIG).write_text(json.dumps(dataclasses.asdict(self._hub_mixin_config), indent=2) + "\n")
+            save_model(self, str(unfinished / WEIGHTS))
+            os.chmod(unfinished / WEIGHTS, (unfinished / CONFIG).stat().st_mode)  # safetensors says 0600, umask or not
+            if card is not None or not (folder / CARD).is_file():
+                (unfinished / CARD).write_text(str(self.generate_model_card(card)), encoding="utf-8")
+                names.insert(1, CARD)
+            for name in names:
+                os.replace(unfinished / name, folder / name)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        card: CardFacts | None = None,
+        token: str | None = None,
+        private: bool = False,
+        branch: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Save into a temporary folder and send it, see `leed_hub.hub.push_folder`; returns the commit's address."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, card=card)
+            return push_folder(
+                folder, repo_id, token=token, private=private, revision=branch, commit_message=commit_message
+            )
+
+    def generate_model_card(self, card: CardFacts | None = None) -> ModelCard:
+        """The card as `save_pretrained` writes it."""
+        card = card or CardFacts()
+        return make_card(
+            self._hub_mixin_info.model_card_data,
+            dataclasses.replace(card, title=card.title or type(self).__name__),
+            template=self.card_template,
+            config=dataclasses.asdict(self._hub_mixin_config),
+            parameters=sum(parameter.numel() for parameter in self.parameters()),
+        )
+
+
+def _hub_id(path_or_id: str | os.PathLike) -> str:
+    """What is no folder must be "org/name"; everything else was meant as a path."""
+    name = os.fspath(path_or_id)
+    if os.path.exists(name):
+        raise ModelLoadError(f"{name} is a file; give the folder it lies in.")
+    try:
+        validate_repo_id(name)
+        is_id = isinstance(path_or_id, str) and name.count("/") == 1 and not name.startswith((".", "~"))
+    except HFValidationError:
+        is_id = False
+    if not is_id:
+        raise ModelLoadError(f"Folder not found: {name} (a model on the Hub is written org/name).")
+    return name
