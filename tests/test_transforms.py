@@ -1,0 +1,116 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leed_hub import transforms
+from leed_hub.models.leed import warp
+
+TEMPLATE = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
+
+
+def face_points(scale: float, turn_deg: float, centre: tuple[float, float]) -> np.ndarray:
+    """Five points of a face that fits TEMPLATE exactly after undoing scale, turn and shift."""
+    corners = np.array(TEMPLATE).reshape(4, 2) - 0.5
+    points = np.insert(corners, 2, [0.0, 0.03], axis=0) * scale
+    angle = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ turn.T + centre
+
+
+def noise_photo(height: int = 200, width: int = 240) -> np.ndarray:
+    """Smooth random colours: every place is told from every other."""
+    rough = np.random.default_rng(0).integers(0, 256, (height // 10, width // 10, 3), dtype=np.uint8)
+    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_unit_range_and_bytes_are_each_others_inverse():
+    values = torch.arange(256, dtype=torch.uint8)
+    assert transforms.to_unit(values)[[0, 255]].tolist() == [-1.0, 1.0]
+    assert torch.equal(transforms.to_bytes(transforms.to_unit(values)), values)
+
+
+@given(st.floats(40, 400), st.floats(-60, 60), st.floats(50, 150), st.floats(50, 150))
+@settings(max_examples=30, deadline=None)
+def test_crop_matrix_lays_any_turned_and_scaled_face_onto_the_template(scale, turn_deg, x, y):
+    points = face_points(scale, turn_deg, (x, y))
+    matrix = transforms.crop_matrix(points, TEMPLATE, 128)
+    laid = points[[0, 1, 3, 4]] @ matrix[:, :2].T + matrix[:, 2]
+    assert np.allclose(laid, np.array(TEMPLATE).reshape(4, 2) * 128 - 0.5, atol=1e-6)
+
+
+def test_square_matrix_keeps_a_square_picture_as_it_is_and_centres_a_wide_one():
+    assert np.allclose(transforms.square_matrix(64, 64, 64), [[1, 0, 0], [0, 1, 0]])
+    wide = transforms.square_matrix(100, 60, 30)
+    centre = wide @ [49.5, 29.5, 1]
+    assert np.allclose(centre, [14.5, 14.5])
+
+
+@pytest.mark.parametrize("factor", [1, 2, 5])
+def test_crop_of_a_finer_photo_averages_its_pixels(factor):
+    small = noise_photo(60, 60)
+    fine = np.repeat(np.repeat(small, factor, axis=0), factor, axis=1)
+    crop = transforms.crop_face(fine, transforms.square_matrix(60 * factor, 60 * factor, 60), 60)
+    inside = (slice(2, -2), slice(2, -2))
+    assert np.abs(crop[inside].astype(int) - small[inside]).max() <= 1
+
+
+def test_crop_of_a_checkerboard_finer_than_the_crop_is_flat_grey():
+    board = (np.indices((400, 400)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    crop = transforms.crop_face(np.dstack([board] * 3), transforms.square_matrix(400, 400, 50), 50)
+    assert np.abs(crop.astype(int) - 127).max() <= 2
+
+
+def test_grey_crops_are_pil_luma():
+    crop = noise_photo(16, 16)[:16, :16]
+    from PIL import Image
+
+    expected = np.asarray(Image.fromarray(crop).convert("L"))
+    grey = transforms.to_bytes(transforms.crop_tensor(crop, channels=1))[0, 0].numpy()
+    assert np.abs(grey.astype(int) - expected).max() <= 1
+
+
+def nothing(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.zeros((size // 2, size // 2, 2), np.float32),
+        np.zeros((size, size), np.float32),
+        np.zeros((size, size, 3), np.float32),
+    )
+
+
+@given(st.floats(30, 300), st.floats(-40, 40))
+@settings(max_examples=20, deadline=None)
+def test_an_edit_that_changes_nothing_returns_every_pixel(scale, turn_deg):
+    photo = noise_photo()
+    matrix = transforms.crop_matrix(face_points(scale, turn_deg, (120, 100)), TEMPLATE, 64)
+    assert np.array_equal(transforms.set_back(photo, matrix, *nothing(64)), photo)
+
+
+def test_outside_the_crop_nothing_changes_and_the_border_has_no_step():
+    photo = noise_photo()
+    matrix = transforms.crop_matrix(face_points(120, 15, (120, 100)), TEMPLATE, 64)
+    flow, mask, color = nothing(64)
+    edited = transforms.set_back(photo, matrix, flow + 0.1, mask + 1, color + 1)  # paint it all white
+    inside = cv2.warpAffine(np.ones((64, 64), np.float32), cv2.invertAffineTransform(matrix), photo.shape[1::-1]) > 0
+    assert np.array_equal(edited[~inside], photo[~inside])
+    assert (edited[100, 120] == 255).all()
+    change = np.abs(edited.astype(int) - photo).max(axis=2)
+    rim = inside & ~cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    assert change[rim].max() <= 30  # of 255, where the middle changes by up to 255
+
+
+def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop():
+    """Warping the crop, or setting the flow back and cropping again, is the same picture."""
+    photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 8)
+    matrix = transforms.crop_matrix(face_points(300, 25, (300, 300)), TEMPLATE, 96)
+    flow, mask, color = nothing(96)
+    flow += np.array([0.08, -0.05], np.float32)
+    crop = transforms.crop_face(photo, matrix, 96)
+    warped = warp(transforms.crop_tensor(crop), torch.from_numpy(flow).permute(2, 0, 1)[None])
+    edited = transforms.crop_face(transforms.set_back(photo, matrix, flow, mask, color), matrix, 96)
+    middle = (slice(16, -16), slice(16, -16))
+    difference = edited[middle].astype(int) - transforms.to_bytes(warped[0]).permute(1, 2, 0).numpy()[middle]
+    assert np.abs(difference).mean() < 1
+    assert np.abs(edited[middle].astype(int) - crop[middle]).mean() > 5
