@@ -4,6 +4,7 @@ A thin layer over `PyTorchModelHubMixin`, strict where the mixin is lenient: a c
 network it was saved from, or `from_pretrained` says in one sentence why it cannot.
 """
 
+import copy
 import dataclasses
 import json
 import os
@@ -83,12 +84,13 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
         load_weights(model, weights_path)
         return model.eval().to(device)
 
-    def save_pretrained(self, folder: str | os.PathLike, *, card: CardFacts | None = None) -> None:
+    def save_pretrained(self, folder: str | os.PathLike, *, card: CardFacts | None = None, half: bool = False) -> None:
         """Write weights, card and config, each file whole or not at all.
 
         Args:
             folder: made if need be.
             card: what the card says; without it a card that is already there stays as it is.
+            half: store float16, half the size; the network that loads it computes in float32 as before.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
             unfinished = Path(unfinished)
             names = [WEIGHTS, CONFIG]  # the config last, for it is what says "here is a model"
             (unfinished / CONFIG).write_text(json.dumps(dataclasses.asdict(self._hub_mixin_config), indent=2) + "\n")
-            save_model(self, str(unfinished / WEIGHTS))
+            save_model(copy.deepcopy(self).half() if half else self, str(unfinished / WEIGHTS))
             os.chmod(unfinished / WEIGHTS, (unfinished / CONFIG).stat().st_mode)  # safetensors says 0600, umask or not
             if card is not None or not (folder / CARD).is_file():
                 (unfinished / CARD).write_text(str(self.generate_model_card(card)), encoding="utf-8")

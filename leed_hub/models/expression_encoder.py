@@ -1,0 +1,206 @@
+"""Disentangled expression recognition (Halawa et al. 2020, arXiv:2008.07001).
+
+F    shared layers        image x    -> features f
+P_e  expression branch    f          -> h_e, the expression code
+P_n  non-expression branch f         -> h_n, made blind to expression by the adversary
+C    classifier           h_e        -> logits
+A    adversary            h_n        -> logits, held against P_n and F (encoder-based adversarial loss)
+R    reconstruction       (h_e, h_n) -> image; optional, the paper finds that it hurts (beta1 = 0)
+"""
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from leed_hub.errors import ConfigError
+from leed_hub.labels import BASIC_EXPRESSIONS, EXPRESSIONS
+from leed_hub.models.hub import HubModel
+from leed_hub.models.layers import MLP, ConvBlock, ResidualBlock
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionEncoderConfig:
+    """Architecture of `ExpressionEncoderModel`; `config.json` holds exactly these fields.
+
+    Attributes:
+        labels: the categories the classifier tells apart, in the order of its logits; a subset of `EXPRESSIONS`.
+        backbone: "small" for our own network, or any timm model's name; its weights never come from the network here.
+        image_size: side of the square face crop in pixels.
+        channels: 1 for grey, 3 for colour; the crop is made grey where the network is.
+        widths: channels of the small network's stem and its three stages (two shared, one per branch).
+        code_dim: numbers in h_e and in h_n.
+        dropout: share of h_e dropped before the classifier while training.
+        reconstructs: whether the optional decoder R exists.
+        temperature: divides the logits before softmax, so that scores say how often they are right.
+        template: where the crop puts both eyes and both mouth corners (image left first), x, y fractions of its side.
+    """
+
+    labels: tuple[str, ...] = BASIC_EXPRESSIONS
+    backbone: str = "small"
+    image_size: int = 48
+    channels: int = 1
+    widths: tuple[int, ...] = (32, 48, 96, 192)
+    code_dim: int = 128
+    dropout: float = 0.2
+    reconstructs: bool = False
+    temperature: float = 1.0
+    template: tuple[float, ...] = (0.315, 0.40, 0.685, 0.40, 0.346, 0.763, 0.654, 0.763)  # FER2013's own framing
+
+    def __post_init__(self):
+        for name in ("labels", "widths", "template"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels) or set(self.labels) - set(EXPRESSIONS):
+            raise ConfigError(f"labels must be two or more different names of {EXPRESSIONS}; got {self.labels}.")
+        if self.channels not in (1, 3):
+            raise ConfigError(f"channels must be 1 or 3; got {self.channels}.")
+        if self.image_size < 16 or self.image_size % 8:
+            raise ConfigError(f"image_size must be a multiple of 8, at least 16; got {self.image_size}.")
+        if len(self.widths) != 4 or min(self.widths) < 1:
+            raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature must be above 0; got {self.temperature}.")
+        if len(self.template) != 8:
+            raise ConfigError(f"template must be eight fractions; got {self.template}.")
+
+
+@dataclass
+class ExpressionEncoderOutput:
+    """What the network says of each face.
+
+    Attributes:
+        logits: C(h_e) over the temperature, (B, K); their softmax are the scores.
+        expression_code: h_e, (B, code_dim).
+        non_expression_code: h_n, (B, code_dim).
+        adversary_logits: A(h_n) with h_n held still, (B, K): what the adversary learns from.
+        confusion_logits: A(h_n) with A held still, (B, K): what the encoder is made blind by.
+        reconstruction: R(h_e, h_n), (B, channels, H, W) in [-1, 1], or None.
+    """
+
+    logits: Tensor
+    expression_code: Tensor
+    non_expression_code: Tensor
+    adversary_logits: Tensor
+    confusion_logits: Tensor
+    reconstruction: Tensor | None
+
+
+class SmallBackbone(nn.Sequential):
+    """Shared layers F for small crops: (B, C, H, W) -> (B, widths[2], H/4, W/4)."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]):
+        w0, w1, w2 = widths[:3]
+        super().__init__(
+            ConvBlock(channels, w0),
+            ConvBlock(w0, w1, stride=2),
+            ResidualBlock(w1),
+            ResidualBlock(w1),
+            ConvBlock(w1, w2, stride=2),
+            ResidualBlock(w2),
+            ResidualBlock(w2),
+        )
+
+
+class Branch(nn.Module):
+    """P_e or P_n: shared features (B, C, h, w) -> code (B, code_dim)."""
+
+    def __init__(self, channels_in: int, channels: int, code_dim: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBlock(channels_in, channels, stride=2), ResidualBlock(channels), ResidualBlock(channels)
+        )
+        self.to_code = nn.Linear(channels, code_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.to_code(self.body(features).mean(dim=(2, 3)))
+
+
+class ReconstructionDecoder(nn.Module):
+    """R: both codes -> image (B, channels, H, W) in [-1, 1]."""
+
+    def __init__(self, config: ExpressionEncoderConfig):
+        super().__init__()
+        self.side = config.image_size // 8
+        width = config.widths[2]
+        self.start = nn.Linear(2 * config.code_dim, width * self.side**2)
+        self.body = nn.Sequential(
+            ConvBlock(width, width), ConvBlock(width, width // 2), ConvBlock(width // 2, width // 4)
+        )
+        self.to_image = nn.Conv2d(width // 4, config.channels, 3, 1, 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        h = self.start(codes).unflatten(1, (-1, self.side, self.side))
+        for block in self.body:
+            h = F.interpolate(block(h), scale_factor=2.0, mode="nearest")
+        return torch.tanh(self.to_image(h))
+
+
+class ExpressionEncoderModel(
+    HubModel, pipeline_tag="image-classification", tags=["facial-expression-recognition", "disentanglement"]
+):
+    """Expression recognition with a branch for the expression and a branch for everything else.
+
+    Example:
+        >>> model = ExpressionEncoderModel(ExpressionEncoderConfig()).eval()
+        >>> model(torch.zeros(1, 1, 48, 48)).logits.shape
+        torch.Size([1, 7])
+    """
+
+    card_template = "recognizer.md"
+
+    def __init__(self, config: ExpressionEncoderConfig):
+        super().__init__()
+        self.config = config
+        if config.backbone == "small":
+            self.shared, shared_channels = SmallBackbone(config.channels, config.widths), config.widths[2]
+        else:
+            # `pretrained` stays False: a load must not download; see `load_backbone_weights` for a pretrained start.
+            self.shared = timm.create_model(
+                config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=False
+            )
+            shared_channels = self.shared.num_features
+        branch_width, classes = config.widths[3], len(config.labels)
+        self.expression_branch = Branch(shared_channels, branch_width, config.code_dim)
+        self.non_expression_branch = Branch(shared_channels, branch_width, config.code_dim)
+        self.classifier = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.code_dim, classes))
+        self.adversary = MLP(config.code_dim, config.code_dim, classes)
+        self.reconstruction = ReconstructionDecoder(config) if config.reconstructs else None
+
+    def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Only what reading needs: (B, C, H, W) in [-1, 1] -> logits (B, K), expression code h_e (B, code_dim)."""
+        expression_code = self.expression_branch(self.shared(images))
+        return self.classifier(expression_code) / self.config.temperature, expression_code
+
+    def forward(self, images: Tensor) -> ExpressionEncoderOutput:
+        """All parts: (B, C, H, W) in [-1, 1] -> `ExpressionEncoderOutput`."""
+        features = self.shared(images)
+        h_e, h_n = self.expression_branch(features), self.non_expression_branch(features)
+        reconstruction = self.reconstruction(torch.cat([h_e, h_n], dim=1)) if self.reconstruction else None
+        return ExpressionEncoderOutput(
+            logits=self.classifier(h_e) / self.config.temperature,
+            expression_code=h_e,
+            non_expression_code=h_n,
+            adversary_logits=self.adversary(h_n.detach()),
+            confusion_logits=functional_call(
+                self.adversary, {name: value.detach() for name, value in self.adversary.named_parameters()}, (h_n,)
+            ),
+            reconstruction=reconstruction,
+        )
+
+
+def load_backbone_weights(model: ExpressionEncoderModel, **timm_options) -> None:
+    """Start the shared layers from timm's pretrained weights (downloaded from the Hub on first use).
+
+    Raises:
+        ConfigError: if the model's backbone is our small network, which has none.
+    """
+    config = model.config
+    if config.backbone == "small":
+        raise ConfigError("backbone 'small' has no pretrained weights; name a timm model instead.")
+    pretrained = timm.create_model(
+        config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=True, **timm_options
+    )
+    model.shared.load_state_dict(pretrained.state_dict())

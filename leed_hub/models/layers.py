@@ -1,0 +1,85 @@
+"""The few blocks all our networks are made of: plain convolutions, residual blocks, a modulated block, small MLPs."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Sequential):
+    """3x3 convolution, batch norm, ReLU: (B, C, H, W) -> (B, D, H / stride, W / stride)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
+        super().__init__(
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """The basic block of He et al. 2016 (arXiv:1512.03385); the shape stays (B, C, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBlock(channels, channels),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        nn.init.zeros_(self.body[-1].weight)  # each block starts as the identity, which lets short trainings learn fast
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(features + self.body(features))
+
+
+class ModulatedBlock(nn.Module):
+    """A convolution whose normalised output is scaled and shifted, channel by channel, by a condition vector.
+
+    Source: conditional normalisation, as FiLM (Perez et al. 2018, arXiv:1709.07871).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, condition_dim: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out)
+        self.modulation = nn.Linear(condition_dim, 2 * channels_out)
+        nn.init.normal_(self.modulation.weight, std=0.02)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        return torch.relu(self.norm(self.conv(features)) * (1 + scale) + shift)
+
+
+class MLP(nn.Sequential):
+    """Two linear layers with a ReLU between: (B, D) -> (B, E). Without biases it maps zero to zero."""
+
+    def __init__(self, dim_in: int, dim_hidden: int, dim_out: int, *, bias: bool = True):
+        super().__init__(
+            nn.Linear(dim_in, dim_hidden, bias=bias),
+            nn.ReLU(inplace=True),
+            nn.Linear(dim_hidden, dim_out, bias=bias),
+        )
+        # Variance-keeping weights: torch's default shrinks a signal to a third in each of these two layers, and the
+        # expression passes six of them on its way from one face to the other.
+        nn.init.kaiming_normal_(self[0].weight)
+        nn.init.normal_(self[2].weight, std=dim_hidden**-0.5)
+        if bias:
+            nn.init.zeros_(self[0].bias)
+            nn.init.zeros_(self[2].bias)
+
+
+class GaussianHead(nn.Module):
+    """A diagonal Gaussian q(y | x): (B, D) -> mean (B, E), log variance (B, E) kept within +-`LIMIT`.
+
+    Its targets have unit scale; a tighter or wider Gaussian than the limit allows only lets likelihoods explode.
+    """
+
+    LIMIT = 2.0
+
+    def __init__(self, dim_in: int, dim_hidden: int, dim_out: int):
+        super().__init__()
+        self.mean = MLP(dim_in, dim_hidden, dim_out)
+        self.log_variance = MLP(dim_in, dim_hidden, dim_out)
+
+    def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mean(given), self.LIMIT * torch.tanh(self.log_variance(given) / self.LIMIT)

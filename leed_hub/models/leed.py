@@ -1,0 +1,263 @@
+"""LEED (Wu and Lu, ECCV 2020, arXiv:2007.08971): edit a face's expression to that of a reference face.
+
+The letters follow the paper where it names a thing and our reading where it does not:
+
+    E  encoder               image x            -> point z on the expression manifold
+    N  neutral mapping       z                  -> z_n, the neutral point: the identity attribute
+       displacement          d = z - z_n        the expression attribute, as this person makes it
+    X  extractor             d                  -> e, the expression code, free of the person
+    T  transformer           (z_n, e)           -> d', the displacement that `e` makes on this person
+    D  decoder               (x_A, z_A, z')     -> edited image, with z' = z_n(A) + strength * T(z_n(A), e(B))
+    q  variational posterior q(d | e)           for the mutual expression information loss
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from leed_hub.errors import ConfigError
+from leed_hub.models.hub import HubModel
+from leed_hub.models.layers import MLP, ConvBlock, GaussianHead, ModulatedBlock, ResidualBlock
+
+PATCH = 2  # pixels a side that one trunk cell covers: the networks work at half the image's resolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class LEEDConfig:
+    """Architecture of `LEEDModel`; `config.json` holds exactly these fields.
+
+    Attributes:
+        image_size: side of the square face crop in pixels, a multiple of 16.
+        widths: channels at 1/2, 1/4, 1/8 and 1/16 of the crop's resolution.
+        manifold_dim: numbers in a point z of the expression manifold.
+        expression_dim: numbers in the expression code e.
+        uses_flow: whether the decoder may move pixels.
+        uses_color: whether the decoder may paint (teeth, tongue, folds) under a mask.
+        template: where the crop puts the image-left eye, the image-right eye and the image-left and image-right mouth
+            corners, as x, y fractions of its side: eight numbers.
+        pairs: what the training knew of its pictures: "none", "neutral" or "rendered".
+    """
+
+    image_size: int = 128
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    manifold_dim: int = 256
+    expression_dim: int = 48
+    uses_flow: bool = True
+    uses_color: bool = True
+    template: tuple[float, ...] = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
+    pairs: str = "rendered"
+
+    def __post_init__(self):
+        for name in ("widths", "template"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
+        if self.image_size < 32 or self.image_size % 16:
+            raise ConfigError(f"image_size must be a multiple of 16, at least 32; got {self.image_size}.")
+        if len(self.widths) != 4 or min(self.widths) < 1:
+            raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
+        if len(self.template) != 8 or not all(0 < value < 1 for value in self.template):
+            raise ConfigError(f"template must be eight fractions between 0 and 1; got {self.template}.")
+        if self.pairs not in ("none", "neutral", "rendered"):
+            raise ConfigError(f"pairs must be 'none', 'neutral' or 'rendered'; got {self.pairs!r}.")
+        if not (self.uses_flow or self.uses_color):
+            raise ConfigError("at least one of uses_flow and uses_color must be true.")
+
+
+@dataclass
+class FaceEncoding:
+    """What the encoder knows of a face.
+
+    Attributes:
+        features: (B, widths[i], H/2^(i+1), W/2^(i+1)), fine to coarse.
+        point: z, (B, manifold_dim).
+        neutral_point: z_n, (B, manifold_dim).
+        expression_code: e, (B, expression_dim).
+    """
+
+    features: list[Tensor]
+    point: Tensor
+    neutral_point: Tensor
+    expression_code: Tensor
+
+    @property
+    def displacement(self) -> Tensor:
+        """d = z - z_n, (B, manifold_dim)."""
+        return self.point - self.neutral_point
+
+
+@dataclass
+class LEEDOutput:
+    """An edit and the parts it was put together from.
+
+    Attributes:
+        edited: (B, 3, H, W) in [-1, 1].
+        flow: (B, 2, H/2, W/2); where each pixel comes from, as an (x, y) offset in units of half the crop's side.
+        mask: (B, 1, H, W) in [0, 1]; 1 where the colour is painted, 0 where the warped source stays.
+        color: (B, 3, H, W) in [-1, 1]; what no warp can bring.
+        target_point: z', (B, manifold_dim).
+    """
+
+    edited: Tensor
+    flow: Tensor
+    mask: Tensor
+    color: Tensor
+    target_point: Tensor
+
+
+@dataclass
+class LEEDTrainingOutput:
+    """All that the losses look at.
+
+    Attributes:
+        edit: the edited source.
+        source: the source's encoding.
+        reference: the reference's encoding.
+        posterior: mean and log variance of q(d | e) at the reference's code, (B, manifold_dim) each.
+    """
+
+    edit: LEEDOutput
+    source: FaceEncoding
+    reference: FaceEncoding
+    posterior: tuple[Tensor, Tensor]
+
+
+class FaceEncoder(nn.Module):
+    """E: (B, 3, H, W) in [-1, 1] -> features at four scales and the manifold point z."""
+
+    def __init__(self, config: LEEDConfig):
+        super().__init__()
+        w0, w1, w2, w3 = config.widths
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(nn.PixelUnshuffle(PATCH), ConvBlock(3 * PATCH**2, w0)),
+                nn.Sequential(ConvBlock(w0, w1, stride=2), ResidualBlock(w1)),
+                nn.Sequential(ConvBlock(w1, w2, stride=2), ResidualBlock(w2), ResidualBlock(w2)),
+                nn.Sequential(ConvBlock(w2, w3, stride=2), ResidualBlock(w3), ResidualBlock(w3)),
+            ]
+        )
+        # The crop is aligned, so a cell's place tells which part of the face it sees: keep places apart, do not pool.
+        cells = (config.image_size // 16) ** 2
+        self.squeeze = nn.Conv2d(w3, 32, 1)
+        # Unit variance a dimension: displacements have a scale, and no loss can win by shrinking the manifold.
+        self.to_point = nn.Sequential(
+            nn.Linear(32 * cells, config.manifold_dim), nn.BatchNorm1d(config.manifold_dim, affine=False)
+        )
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        features = [images]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features[1:], self.to_point(torch.relu(self.squeeze(features[-1])).flatten(1))
+
+
+class FaceDecoder(nn.Module):
+    """D: the source's features, z_A and z' -> flow, mask and colour; a U-Net steered by the way from z_A to z'."""
+
+    def __init__(self, config: LEEDConfig):
+        super().__init__()
+        w0, w1, w2, w3 = config.widths
+        condition_dim = config.manifold_dim
+        self.condition = MLP(2 * config.manifold_dim, condition_dim, condition_dim)
+        self.up3 = ModulatedBlock(w3, w3, condition_dim)
+        self.up2 = ModulatedBlock(w3 + w2, w2, condition_dim)
+        self.up1 = ModulatedBlock(w2 + w1, w1, condition_dim)
+        self.up0 = ModulatedBlock(w1 + w0, w0, condition_dim)
+        self.to_flow = nn.Conv2d(w0, 2, 3, 1, 1)
+        self.to_paint = nn.Sequential(nn.Conv2d(w0, 4 * PATCH**2, 3, 1, 1), nn.PixelShuffle(PATCH))
+        for head, bias in ((self.to_flow, 0.0), (self.to_paint[0], 0.0)):
+            nn.init.normal_(head.weight, std=1e-3)
+            nn.init.constant_(head.bias, bias)
+
+    def forward(self, features: list[Tensor], point: Tensor, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        condition = torch.relu(self.condition(torch.cat([point, target_point - point], dim=1)))
+        h = self.up3(features[3], condition)
+        for block, skip in ((self.up2, features[2]), (self.up1, features[1]), (self.up0, features[0])):
+            h = F.interpolate(h, scale_factor=2.0, mode="nearest")
+            h = block(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
+        flow = 0.1 * self.to_flow(h)  # a tenth of half the side: the size of a strong smile
+        paint = self.to_paint(h)  # (B, 4, H, W)
+        return flow, torch.sigmoid(paint[:, :1] - 2), torch.tanh(paint[:, 1:])  # painting starts rare
+
+
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """Fetch each pixel from where `flow` points.
+
+    Args:
+        images: (B, C, H, W).
+        flow: (B, 2, h, w), (x, y) offsets in units of half the image's side; resized to (H, W) when smaller.
+    Returns:
+        (B, C, H, W); places outside the image take the nearest border pixel.
+    """
+    batch, _, height, width = images.shape
+    flow = F.interpolate(flow.float(), (height, width), mode="bilinear", align_corners=False)
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype).mul(2).add(1).div(height).sub(1)
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype).mul(2).add(1).div(width).sub(1)
+    grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)[None] + flow.permute(0, 2, 3, 1)
+    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expression-editing", "leed"]):
+    """The LEED editor: encode both faces, move the source along the manifold, decode.
+
+    Example:
+        >>> model = LEEDModel(LEEDConfig(image_size=64)).eval()
+        >>> model(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)).edit.edited.shape
+        torch.Size([1, 3, 64, 64])
+    """
+
+    card_template = "editor.md"
+
+    def __init__(self, config: LEEDConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = FaceEncoder(config)
+        z, e = config.manifold_dim, config.expression_dim
+        self.neutral_mapping = MLP(z, z, z)
+        self.extractor = MLP(z, z, e, bias=False)  # no displacement, no expression: 0 -> 0
+        self.transformer = MLP(z + e, 2 * z, z)
+        self.posterior = GaussianHead(e, z, z)
+        self.decoder = FaceDecoder(config)
+
+    def encode(self, images: Tensor) -> FaceEncoding:
+        """Read faces: (B, 3, H, W) in [-1, 1] -> `FaceEncoding`."""
+        features, point = self.encoder(images)
+        neutral_point = self.neutral_mapping(point)
+        return FaceEncoding(features, point, neutral_point, self.extractor(point - neutral_point))
+
+    def transform(self, neutral_point: Tensor, expression_code: Tensor) -> Tensor:
+        """T: the displacement (B, manifold_dim) an expression makes on a person; exactly zero for a zero code."""
+        with_code = torch.cat([neutral_point, expression_code], dim=1)
+        without = torch.cat([neutral_point, torch.zeros_like(expression_code)], dim=1)
+        return self.transformer(with_code) - self.transformer(without)
+
+    def decode(
+        self, images: Tensor, source: FaceEncoding, expression_code: Tensor, strength: float | Tensor = 1.0
+    ) -> LEEDOutput:
+        """Give the source faces an expression.
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1], the faces `source` was read from.
+            source: their encoding.
+            expression_code: e of the reference, (B, expression_dim).
+            strength: 0 gives the neutral face, 1 the reference's expression, above 1 exaggerates; a number or (B, 1).
+        """
+        target_point = source.neutral_point + strength * self.transform(source.neutral_point, expression_code)
+        flow, mask, color = self.decoder(source.features, source.point, target_point)
+        if not self.config.uses_flow:
+            flow = torch.zeros_like(flow)
+        if not self.config.uses_color:
+            mask = torch.zeros_like(mask)
+        mask, color = mask.float(), color.float()
+        edited = (1 - mask) * warp(images, flow) + mask * color
+        return LEEDOutput(edited, flow.float(), mask, color, target_point)
+
+    def forward(self, source: Tensor, reference: Tensor, strength: float | Tensor = 1.0) -> LEEDTrainingOutput:
+        """Edit `source` (B, 3, H, W) to the expression of `reference` (B, 3, H, W), both in [-1, 1].
+
+        Training goes through here; an application encodes a reference once and calls `decode`.
+        """
+        source_encoding, reference_encoding = self.encode(source), self.encode(reference)
+        code = reference_encoding.expression_code
+        edit = self.decode(source, source_encoding, code, strength)
+        return LEEDTrainingOutput(edit, source_encoding, reference_encoding, self.posterior(code))

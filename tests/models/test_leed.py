@@ -1,0 +1,68 @@
+"""Facts of the method that hold for any weights."""
+
+import pytest
+import torch
+
+from leed_hub.models.leed import LEEDConfig, LEEDModel, warp
+
+CONFIG = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
+
+
+@pytest.fixture
+def model() -> LEEDModel:
+    torch.manual_seed(0)
+    return LEEDModel(CONFIG).eval()
+
+
+def faces(seed: int) -> torch.Tensor:
+    return torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@torch.inference_mode()
+def test_no_displacement_is_no_expression_and_moves_nobody(model):
+    assert torch.equal(model.extractor(torch.zeros(3, 16)), torch.zeros(3, 4))
+    neutral_point = model.encode(faces(0)).neutral_point
+    assert torch.equal(model.transform(neutral_point, torch.zeros(3, 4)), torch.zeros(3, 16))
+
+
+@torch.inference_mode()
+def test_strength_zero_is_the_neutral_point_whatever_the_reference(model):
+    source = model.encode(faces(0))
+    for seed in (1, 2):
+        code = model.encode(faces(seed)).expression_code
+        assert torch.equal(model.decode(faces(0), source, code, 0.0).target_point, source.neutral_point)
+
+
+@torch.inference_mode()
+def test_the_target_point_moves_linearly_with_strength(model):
+    source, code = model.encode(faces(0)), model.encode(faces(1)).expression_code
+    at = {s: model.decode(faces(0), source, code, s).target_point for s in (0.0, 0.5, 1.0)}
+    assert torch.allclose(at[0.5], (at[0.0] + at[1.0]) / 2, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_cached_reference_gives_the_same_edit_as_the_whole_forward_pass(model):
+    whole = model(faces(0), faces(1)).edit.edited
+    cached = model.decode(faces(0), model.encode(faces(0)), model.encode(faces(1)).expression_code).edited
+    assert torch.equal(whole, cached)
+
+
+@torch.inference_mode()
+def test_the_edit_is_warp_and_paint_put_together(model):
+    edit = model(faces(0), faces(1)).edit
+    assert torch.allclose(edit.edited, (1 - edit.mask) * warp(faces(0), edit.flow) + edit.mask * edit.color, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_without_color_only_pixels_of_the_source_remain():
+    model = LEEDModel(LEEDConfig(**{**vars(CONFIG), "uses_color": False})).eval()
+    edit = model(faces(0), faces(1)).edit
+    assert torch.equal(edit.edited, warp(faces(0), edit.flow))
+
+
+def test_a_zero_flow_is_the_identity_and_a_pixels_flow_shifts_by_one():
+    images = faces(0)
+    assert torch.allclose(warp(images, torch.zeros(3, 2, 16, 16)), images, atol=1e-5)
+    flow = torch.zeros(3, 2, 32, 32)
+    flow[:, 0] = 2 / 32  # fetch from one pixel to the right
+    assert torch.allclose(warp(images, flow)[..., :-1], images[..., 1:], atol=1e-5)
