@@ -1,0 +1,217 @@
+"""The editing task: LEED's networks and losses joined into named terms.
+
+Terms and what they are for (the names are the keys of the config's `losses` and of the log):
+
+    pixels        the edit equals the exact target, most where source and target differ
+    edges         the same for image gradients
+    neutral       pictures known to be neutral have little displacement beside the others
+    information   mutual expression information: e tells d (variational bound on I(e; d))
+    identity_free CLUB bound on I(e; z_n): e does not tell the person
+    siamese       the edit is near the reference in expression and away from the source
+    adversarial   the edit looks real
+    cycle         editing back with the source's own expression returns the source
+    identity      the edit keeps the source's neutral point
+    smooth        total variation of the flow
+    sparse        mean of the mask
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
+from leed_hub.losses.disentanglement import (
+    club_upper_bound,
+    contrastive_loss,
+    gaussian_log_likelihood,
+    mutual_expression_information_loss,
+    siamese_loss,
+)
+from leed_hub.losses.reconstruction import (
+    changed_region,
+    cycle_loss,
+    flow_total_variation,
+    gradient_l1,
+    identity_loss,
+    mask_sparsity,
+    weighted_l1,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditingLosses:
+    """Weights of the terms; a term of weight 0 is not computed (but for `information`, which costs nothing)."""
+
+    pixels: float = 1.0
+    edges: float = 1.0
+    neutral: float = 0.05
+    information: float = 0.005
+    identity_free: float = 0.002
+    siamese: float = 0.05
+    adversarial: float = 0.01
+    cycle: float = 0.0
+    identity: float = 0.0
+    smooth: float = 0.05
+    sparse: float = 0.002
+    r1: float = 0.0
+    unchanged_weight: float = 0.15  # weight of a pixel outside the changed region, beside 1 inside
+    siamese_margin: float = 0.7
+    judges_start_step: int = 0  # the critics' terms (siamese, adversarial, identity_free) wait until there is an edit
+
+
+@dataclass
+class Judged:
+    """What the critics' step looks at, cut from the editor's graph.
+
+    Attributes:
+        edited: (B, 3, H, W) in [-1, 1].
+        neutral_point: z_n of the reference, (B, manifold_dim).
+        expression_code: e of the reference, (B, expression_dim).
+    """
+
+    edited: Tensor
+    neutral_point: Tensor
+    expression_code: Tensor
+
+
+class EditingTask:
+    """Loss terms of one step; knows networks and losses, not devices or optimizers.
+
+    Args:
+        losses: the weights.
+        model: a `LEEDModel`, perhaps wrapped for distributed training.
+        critics: its `EditingCritics`, likewise.
+    """
+
+    def __init__(self, losses: EditingLosses, model, critics):
+        self.losses, self.model, self.critics = losses, model, critics
+
+    def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Judged]:
+        """All unweighted terms with their weighted sum `loss`, and what the critics' step needs."""
+        w = self.losses
+        judged = step >= w.judges_start_step
+        source, reference, target = batch["source"], batch["reference"], batch["target"]
+        has_target = batch["has_target"]
+        output = self.model(source, reference, batch["strength"])
+        edit, edited = output.edit, output.edit.edited
+        terms: dict[str, Tensor] = {}
+
+        weight = w.unchanged_weight + (1 - w.unchanged_weight) * changed_region(source, target).float()
+        weight = weight * has_target[:, None, None, None]
+        if w.pixels:
+            terms["pixels"] = weighted_l1(edited, target, weight)
+        if w.edges:
+            terms["edges"] = gradient_l1(edited, target, weight)
+        if w.neutral:
+            terms["neutral"] = _neutral_share(
+                [output.source, output.reference], [batch["source_is_neutral"], batch["reference_is_neutral"]]
+            )
+        # d stands still: shrinking it would raise the likelihood without any information. (Always computed: the
+        # posterior is part of the network, and distributed training waits for a gradient of every part.)
+        terms["information"] = mutual_expression_information_loss(
+            _unit_scale(output.reference.displacement.detach()), *_floats(output.posterior)
+        )
+        if w.identity_free and judged:
+            posterior = self._frozen_critic("identity_posterior", output.reference.neutral_point.detach())
+            # Information is at least 0: an estimate below says that q lags behind, and gives nothing to minimise.
+            bound = club_upper_bound(_unit_scale(output.reference.expression_code), *_floats(posterior))
+            terms["identity_free"] = torch.relu(bound)
+        if w.smooth:
+            terms["smooth"] = flow_total_variation(edit.flow)
+        if w.sparse:
+            terms["sparse"] = mask_sparsity(edit.mask)
+        if w.siamese and judged:
+            asked = batch["strength"].squeeze(1) > 0  # at strength 0 the edit shall not look like the reference
+            embedded = self._frozen_critic("siamese", torch.cat([edited, reference, source]))
+            edited_s, reference_s, source_s = embedded.chunk(3)
+            terms["siamese"] = siamese_loss(
+                edited_s[asked], reference_s[asked].detach(), source_s[asked], batch["differs"][asked], w.siamese_margin
+            )
+        if w.adversarial and judged:
+            terms["adversarial"] = hinge_generator_loss(self._frozen_critic("discriminator", edited).float())
+        if w.cycle or w.identity:
+            returned = self.model(edited, source)
+            if w.cycle:
+                terms["cycle"] = cycle_loss(returned.edit.edited, source)
+            if w.identity:
+                terms["identity"] = identity_loss(
+                    output.source.neutral_point.detach().float(), returned.source.neutral_point.float()
+                )
+        terms["loss"] = sum(getattr(w, name) * term for name, term in terms.items())
+        reading = output.reference
+        return terms, Judged(edited.detach(), reading.neutral_point.detach(), reading.expression_code.detach())
+
+    def critic_losses(self, batch: dict[str, Tensor], judged: Judged, step: int) -> dict[str, Tensor]:
+        """The judges' own terms and their sum `loss`; empty when no judge is in use."""
+        w = self.losses
+        inputs: dict[str, Tensor] = {}
+        if w.siamese:
+            inputs["siamese"] = torch.cat([batch["target"], batch["reference"], batch["source"]])
+        if w.identity_free:
+            inputs["identity_posterior"] = judged.neutral_point
+        if w.adversarial and step >= w.judges_start_step:
+            real = batch["target"].detach().requires_grad_(w.r1 > 0)
+            inputs["discriminator"] = torch.cat([real, judged.edited])
+        if not inputs:
+            return {}
+        answers = self.critics(inputs)
+
+        terms: dict[str, Tensor] = {}
+        if "siamese" in inputs:
+            target, reference, source = answers["siamese"].chunk(3)
+            paired = batch["has_target"] & batch["differs"] & (batch["strength"].squeeze(1) > 0)
+            # Without a pair in the batch the sum over none keeps the judge in the graph.
+            terms["siamese_pairs"] = (
+                contrastive_loss(target[paired], reference[paired], source[paired], w.siamese_margin)
+                if paired.any()
+                else target[paired].sum()
+            )
+        if "identity_posterior" in inputs:
+            likelihood = gaussian_log_likelihood(
+                _unit_scale(judged.expression_code), *_floats(answers["identity_posterior"])
+            )
+            terms["identity_posterior"] = -likelihood.mean() / judged.expression_code.shape[1]
+        if "discriminator" in inputs:
+            real_logits, fake_logits = answers["discriminator"].float().chunk(2)
+            terms["discriminator"] = hinge_discriminator_loss(real_logits, fake_logits)
+            if w.r1:
+                terms["discriminator"] = terms["discriminator"] + w.r1 / 2 * r1_penalty(real_logits, real)
+        terms["loss"] = sum(terms.values())
+        return terms
+
+    def _frozen_critic(self, name: str, inputs: Tensor):
+        """A judge's answer that gives gradient to its inputs only, so that nothing is there to distribute."""
+        critics = getattr(self.critics, "module", self.critics)
+        parameters = list(critics.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        try:
+            return critics({name: inputs})[name]
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+
+
+def _neutral_share(encodings: list, are_neutral: list[Tensor]) -> Tensor:
+    """Mean squared displacement of the faces known to be neutral, as a share of theirs and the others' together.
+
+    A share, because a plain mean is least when no face has any displacement; 0 where a batch has only one kind.
+    """
+    squared = torch.cat([encoding.displacement.float().square().mean(dim=1) for encoding in encodings])
+    is_neutral = torch.cat(are_neutral)
+    if not is_neutral.any() or is_neutral.all():
+        return 0 * squared.mean()
+    neutral, others = squared[is_neutral].mean(), squared[~is_neutral].mean()
+    return neutral / (neutral + others + 1e-6)
+
+
+def _unit_scale(codes: Tensor) -> Tensor:
+    """Codes (B, D) in float32 with a mean square of 1 over the batch: information does not depend on their scale."""
+    codes = codes.float()
+    return codes / codes.square().mean().add(1e-8).sqrt().detach()
+
+
+def _floats(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Gaussian parameters in float32: a bfloat16 log variance is too coarse for a likelihood."""
+    return pair[0].float(), pair[1].float()
