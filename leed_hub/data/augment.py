@@ -1,0 +1,105 @@
+"""Random views of faces, made in batches from uint8 pictures in memory; every draw comes from the given generator."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How far a view may be moved: the largest relative scale, shift (of the side) and rotation in degrees."""
+
+    scale: float = 0.0
+    shift: float = 0.0
+    rotation_deg: float = 0.0
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Affine maps (count, 2, 3) from output to input places, in units of half the side."""
+        scale, angle, x, y = _uniform(4, count, generator)
+        scale = torch.exp(scale * self.scale)
+        angle = torch.deg2rad(angle * self.rotation_deg)
+        cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+        shift_x, shift_y = 2 * self.shift * x, 2 * self.shift * y
+        return torch.stack([torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)], 1)
+
+
+def _uniform(rows: int, count: int, generator: torch.Generator) -> Tensor:
+    """(rows, count) uniform in [-1, 1]."""
+    return torch.rand(rows, count, generator=generator) * 2 - 1
+
+
+def mirrored(theta: Tensor, flips: Tensor) -> Tensor:
+    """Turn left and right around in the views that `flips` (B,) names."""
+    sign = torch.where(flips, -1.0, 1.0)[:, None]
+    return torch.cat([theta[:, :1] * sign[:, :, None], theta[:, 1:]], dim=1)
+
+
+def view(images: Tensor, theta: Tensor, size: int) -> Tensor:
+    """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3) -> float (B, C, size, size) in [0, 1]."""
+    grid = F.affine_grid(theta.to(images.device), [len(images), images.shape[1], size, size], align_corners=False)
+    return F.grid_sample(images.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light:
+    """How far light and colour may be changed: the largest change of log gamma, log gain, offset, log tint, colour."""
+
+    gamma: float = 0.25
+    gain: float = 0.15
+    offset: float = 0.06
+    tint: float = 0.06
+    saturation: float = 0.3
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 7): gamma, gain, offset, three colour gains, saturation."""
+        u = _uniform(7, count, generator)
+        return torch.stack(
+            [
+                torch.exp(self.gamma * u[0]),
+                torch.exp(self.gain * u[1]),
+                self.offset * u[2],
+                *torch.exp(self.tint * u[3:6]),
+                1 + self.saturation * u[6],
+            ],
+            dim=1,
+        )
+
+
+def relit(images: Tensor, light: Tensor) -> Tensor:
+    """Apply `Light.draw`'s numbers (B, 7) to images (B, C, H, W) in [0, 1]; C is 1 or 3, grey ignores colour."""
+    light = light.to(images.device)[:, :, None, None]
+    images = images.clamp(1e-4, 1) ** light[:, 0:1] * light[:, 1:2] + light[:, 2:3]
+    if images.shape[1] == 3:
+        grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
+        images = (grey + (images - grey) * light[:, 6:7]) * light[:, 3:6]
+    return images.clamp(0, 1)
+
+
+def roughened(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have."""
+    rough = torch.rand(len(images), generator=generator) < share
+    noise = torch.randn(images.shape, generator=generator) * 0.02
+    if not rough.any():
+        return images
+    side = images.shape[-1]
+    small = F.interpolate(images, size=(side // 2, side // 2), mode="area")
+    blurred = F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
+    rough = rough.to(images.device)[:, None, None, None]
+    return torch.where(rough, (blurred + noise.to(images.device)).clamp(0, 1), images)
+
+
+def erased(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Grey out one random rectangle in `share` of the images (Zhong et al. 2020, arXiv:1708.04896)."""
+    count, _, height, width = images.shape
+    draws = torch.rand(5, count, generator=generator)
+    h, w = height * (0.15 + 0.3 * draws[0]), width * (0.15 + 0.3 * draws[1])
+    top, left = draws[2] * (height - h), draws[3] * (width - w)
+    y, x = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
+    inside = (y >= top[:, None, None]) & (y < (top + h)[:, None, None])
+    inside = inside & (x >= left[:, None, None]) & (x < (left + w)[:, None, None])
+    inside = inside & (draws[4] < share)[:, None, None]
+    return images.masked_fill(inside[:, None].to(images.device), 0.5)

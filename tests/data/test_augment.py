@@ -1,0 +1,55 @@
+import torch
+
+from leed_hub.data import augment
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(count: int = 4, size: int = 16) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, size, size), generator=generator(), dtype=torch.uint8)
+
+
+def test_no_movement_gives_the_picture_back():
+    theta = augment.Geometry().draw(4, generator())
+    seen = augment.view(pictures(), theta, 16)
+    assert torch.allclose(seen, pictures().float() / 255, atol=1e-5)
+
+
+def test_mirroring_turns_left_and_right_around_in_the_chosen_views():
+    theta = augment.mirrored(augment.Geometry().draw(4, generator()), torch.tensor([True, False, True, False]))
+    seen, plain = augment.view(pictures(), theta, 16), pictures().float() / 255
+    assert torch.allclose(seen[0], plain[0].flip(-1), atol=1e-5)
+    assert torch.allclose(seen[1], plain[1], atol=1e-5)
+
+
+def test_a_shift_moves_by_its_share_of_the_side():
+    theta = torch.tensor([[[1.0, 0, 2 * 0.25], [0, 1, 0]]])
+    seen = augment.view(pictures(1), theta, 16)
+    assert torch.allclose(seen[..., :12], pictures(1).float()[..., 4:] / 255, atol=1e-5)
+
+
+def test_light_keeps_the_range_and_grey_stays_grey():
+    grey = pictures().float()[:, :1].expand(-1, 3, -1, -1) / 255
+    light = augment.Light(tint=0).draw(4, generator())
+    lit = augment.relit(grey, light)
+    assert lit.min() >= 0 and lit.max() <= 1
+    assert torch.allclose(lit[:, 0], lit[:, 2], atol=1e-5)
+    assert not torch.allclose(lit, grey, atol=1e-2)
+
+
+def test_erasing_greys_one_rectangle_in_the_chosen_share():
+    white = torch.ones(400, 1, 24, 24)
+    gone = augment.erased(white, 0.3, generator())
+    touched = (gone == 0.5).flatten(1).any(1).float().mean()
+    assert 0.2 < touched < 0.4
+    assert (gone == 0.5).float().mean() < 0.1
+    assert torch.equal(augment.erased(white, 0.0, generator()), white)
+
+
+def test_roughened_pictures_lose_detail_and_the_others_none():
+    images = pictures().float() / 255
+    assert torch.equal(augment.roughened(images, 0.0, generator()), images)
+    rough = augment.roughened(images, 1.0, generator())
+    assert rough.diff(dim=-1).abs().mean() < 0.7 * images.diff(dim=-1).abs().mean()

@@ -1,0 +1,91 @@
+"""Who edits whom: each recipe uses what it may know and nothing else."""
+
+import pytest
+import torch
+
+from leed_hub.data.pairing import EditingPairs, FaceTable
+
+
+def table() -> FaceTable:
+    """Two persons with a setup of three (neutral, a, b), a single picture, and a twin of picture 1."""
+    #         0    1   2    3   4   5    6      7
+    # person  p    p   p    q   q   q    r      q'
+    # setup   0    0   0    1   1   1    -      -
+    return FaceTable(
+        images=torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(8, 3, 32, 32) * 30,
+        subject=torch.tensor([0, 0, 0, 1, 1, 1, 2, 1]),
+        setup=torch.tensor([0, 0, 0, 1, 1, 1, -1, -1]),
+        is_neutral=torch.tensor([True, False, False, True, False, False, False, False]),
+        twin=torch.tensor([-1, 7, -1, -1, -1, -1, -1, -1]),
+        repeats=torch.tensor([1, 1, 1, 1, 1, 1, 1, 0]),
+    )
+
+
+def draws(pairs: str, **options) -> list[tuple[int, int, int, float, bool]]:
+    """Many draws as (source, reference, target, strength, has_target)."""
+    feed = EditingPairs(table(), pairs, 32, **options)
+    drawn = feed.draw(torch.arange(len(feed)).repeat(200), torch.Generator().manual_seed(0))
+    columns = ("source", "reference", "target", "strength", "has_target")
+    return list(zip(*(drawn[name].flatten().tolist() for name in columns), strict=True))
+
+
+@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
+def test_a_known_target_is_the_source_person_in_the_source_setup(pairs):
+    setup = table().setup.tolist()
+    for source, _, target, _, has_target in draws(pairs):
+        assert has_target
+        assert source == target or (setup[source] == setup[target] >= 0)
+
+
+def test_unrelated_pictures_are_rebuilt_from_themselves():
+    assert all(source == reference == target for source, reference, target, _, _ in draws("none"))
+    assert {strength for *_, strength, _ in draws("none")} == {1.0}
+
+
+def test_neutral_recipe_pairs_expressive_pictures_with_the_neutral_one_only():
+    pairs = {(source, target) for source, _, target, _, _ in draws("neutral")}
+    assert {(0, 1), (0, 2), (1, 0), (2, 0), (3, 4)} <= pairs
+    assert not {(1, 2), (2, 1), (4, 5), (5, 4)} & pairs
+    assert all(reference != 7 for _, reference, _, _, _ in draws("neutral"))
+
+
+def test_rendered_recipe_uses_twins_and_any_picture_of_the_setup():
+    found = draws("rendered")
+    assert {(1, 2), (2, 1), (0, 1)} <= {(source, target) for source, _, target, _, _ in found}
+    share = sum(reference == 7 for _, reference, target, _, _ in found if target == 1) / 200
+    assert 0.6 < share < 0.8
+    assert all(reference == 7 or reference == target for _, reference, target, _, _ in found if target == 1)
+
+
+def test_strength_zero_is_asked_only_where_the_target_is_neutral():
+    found = draws("rendered")
+    assert {target for _, _, target, strength, _ in found if strength == 0} == {0, 3}
+    assert any(strength == 1 for _, _, target, strength, _ in found if target == 0)
+
+
+def test_twins_are_never_targets_and_repeats_are_drawn_as_often():
+    assert all(target != 7 for _, _, target, _, _ in draws("rendered"))
+    repeated = table()
+    repeated.repeats[6] = 5
+    assert len(EditingPairs(repeated, "rendered", 32)) == 11
+
+
+def test_unpaired_draws_take_strangers_and_hide_the_target():
+    found = draws("rendered", unpaired_share=0.5)
+    hidden = [row for row in found if not row[4]]
+    assert 0.4 < len(hidden) / len(found) < 0.6
+    assert all(strength == 1 for *_, strength, has_target in found if not has_target)
+
+
+def test_a_batch_is_a_function_of_its_generator():
+    feed = EditingPairs(table(), "rendered", 32)
+    batches = [feed.batch(torch.arange(7), torch.Generator().manual_seed(s), torch.device("cpu")) for s in (1, 1, 2)]
+    assert all(torch.equal(batches[0][name], batches[1][name]) for name in batches[0])
+    assert not torch.equal(batches[0]["source"], batches[2]["source"])
+    assert batches[0]["source"].shape == (7, 3, 32, 32)
+    assert batches[0]["source"].abs().max() <= 1
+
+
+def test_without_known_neutrals_nothing_is_called_neutral():
+    batch = EditingPairs(table(), "none", 32).batch(torch.arange(7), torch.Generator(), torch.device("cpu"))
+    assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()
