@@ -1,0 +1,207 @@
+"""What differs between our two trainings: networks, data, task, and how a checkpoint is judged.
+
+`train_accelerate.py` runs any `Recipe`; a recipe knows nothing of devices, optimizers or processes.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from leed_hub.data import load_corpus
+from leed_hub.data.labelled import LabelledFaces
+from leed_hub.data.pairing import EditingPairs
+from leed_hub.data.tables import joined, photograph_table, rendered_table
+from leed_hub.errors import ConfigError
+from leed_hub.faces import build_locator
+from leed_hub.metrics.editing import EditingMetrics
+from leed_hub.metrics.recognition import recognition_scores
+from leed_hub.models.critics import EditingCritics
+from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel, load_backbone_weights
+from leed_hub.models.hub import HubModel
+from leed_hub.models.leed import LEEDConfig, LEEDModel
+from leed_hub.tasks.editing import EditingLosses, EditingTask
+from leed_hub.tasks.recognition import RecognitionLosses, RecognitionTask
+from leed_hub.transforms import to_bytes, to_unit
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """A training's parts.
+
+    Attributes:
+        model: the network that is published.
+        critics: networks that only exist while training, or None.
+        feed: `len()` and `batch(anchors, generator, device)`.
+        make_task: (model, critics) -> task; called with the prepared networks.
+        evaluate: model in eval mode, device -> numbers for the log.
+        score: the number of `evaluate` by which the best checkpoint is chosen; higher is better.
+        samples: model in eval mode, device -> a picture (3, H, W) in [0, 1] for the log, or None.
+    """
+
+    model: HubModel
+    critics: nn.Module | None
+    feed: EditingPairs | LabelledFaces
+    make_task: Callable
+    evaluate: Callable[[nn.Module, torch.device], dict[str, float]]
+    score: Callable[[dict[str, float]], float]
+    samples: Callable[[nn.Module, torch.device], Tensor] | None = None
+
+
+def corpus_folder(data_dir: str) -> str:
+    """A config's `data_dir`: absolute, or below the folder that `LEED_HUB_CORPORA` names (default `corpora`)."""
+    return str(Path(os.environ.get("LEED_HUB_CORPORA", "corpora"), os.path.expanduser(data_dir)).resolve())
+
+
+def build_recipe(task: str, model: dict, losses: dict, data: dict) -> Recipe:
+    """The recipe a config asks for.
+
+    Raises:
+        ConfigError: if the task is unknown or a key is.
+    """
+    builders = {"editing": editing_recipe, "recognition": recognition_recipe}
+    if task not in builders:
+        raise ConfigError(f"task must be one of {sorted(builders)}; got {task!r}.")
+    try:
+        return builders[task](model, losses, **data)
+    except TypeError as error:  # a misspelt key reaches a constructor
+        raise ConfigError(f"The config does not fit the {task} task: {error}.") from error
+
+
+def editing_recipe(
+    model: dict, losses: dict, *, corpora: list[dict], held_out: list[str], unpaired_share: float = 0.0
+) -> Recipe:
+    """LEED on any mixture of renders and photographs.
+
+    Args:
+        model: fields of `LEEDConfig`.
+        losses: fields of `EditingLosses`.
+        corpora: entries {corpus, data_dir}; photographs also {split, repeats, aligner}.
+        held_out: persons left out of the training to choose the best checkpoint on.
+        unpaired_share: share of edits whose exact target is unknown.
+    """
+    config, weights = LEEDConfig(**model), EditingLosses(**losses)
+    tables, held_out_tables = [], []
+    for entry in corpora:
+        folder = corpus_folder(entry["data_dir"])
+        if entry["corpus"] == "rendered_faces":
+            tables.append(rendered_table(folder, without=tuple(held_out)))
+            held_out_tables.append(rendered_table(folder, only=tuple(held_out)))
+        else:
+            locator = build_locator(entry.get("aligner", "yunet"))
+            tables.append(
+                photograph_table(
+                    entry["corpus"],
+                    folder,
+                    entry["split"],
+                    config.template,
+                    locator,
+                    repeats=entry.get("repeats", 1),
+                    without=tuple(held_out),
+                )
+            )
+    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, unpaired_share=unpaired_share)
+    # Without renders there is no exact target: the training pictures themselves, seen by fixed views, must do.
+    judge = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size)
+    judging = judge.batch(torch.arange(len(judge))[:: max(1, len(judge) // 128)], _fixed(), torch.device("cpu"))
+
+    def edit(network: nn.Module, device: torch.device) -> Tensor:
+        edits = []
+        for rows in torch.arange(len(judging["source"])).split(32):
+            part = {name: judging[name][rows].to(device) for name in ("source", "reference", "strength")}
+            edits.append(network(**part).edit.edited.cpu())
+        return torch.cat(edits)
+
+    def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
+        metrics = EditingMetrics()
+        pictures = (
+            to_bytes(images).permute(0, 2, 3, 1).numpy()
+            for images in (edit(network, device), judging["source"], judging["target"])
+        )
+        for edited, source, target in zip(*pictures, strict=True):
+            metrics.update(edited, source, target, 0.0)
+        scores = metrics.compute()
+        return {name: scores[name] for name in ("error_ratio", "unchanged_error", "ssim")}
+
+    def samples(network: nn.Module, device: torch.device) -> Tensor:
+        columns = [judging["source"], judging["reference"], edit(network, device), judging["target"]]
+        grid = torch.cat([torch.cat(list(column[:8]), dim=1) for column in columns], dim=2)
+        return (grid + 1) / 2
+
+    return Recipe(
+        model=LEEDModel(config),
+        critics=EditingCritics(config.image_size, config.manifold_dim, config.expression_dim),
+        feed=pairs,
+        make_task=lambda network, critics: EditingTask(weights, network, critics),
+        evaluate=evaluate,
+        score=lambda scores: -scores["error_ratio"],
+        samples=samples,
+    )
+
+
+def recognition_recipe(
+    model: dict,
+    losses: dict,
+    *,
+    corpus: str,
+    data_dir: str,
+    split: str,
+    judge_split: str,
+    corpus_config: str | None = None,
+    balanced: bool = False,
+    pretrained: bool = False,
+) -> Recipe:
+    """The disentangled recogniser on one labelled corpus.
+
+    Args:
+        model: fields of `ExpressionEncoderConfig`.
+        losses: fields of `RecognitionLosses`.
+        corpus, data_dir, corpus_config: as for `load_corpus`.
+        split: trained on.
+        judge_split: the best checkpoint is chosen on.
+        balanced: draw every category equally often.
+        pretrained: start a timm backbone from its published weights.
+    """
+    config = ExpressionEncoderConfig(**model)
+    weights = RecognitionLosses(**losses)
+    if weights.beta1 and not config.reconstructs:
+        raise ConfigError("beta1 weighs the reconstruction, but the model's `reconstructs` is false.")
+    folder = corpus_folder(data_dir)
+    feed = LabelledFaces(
+        load_corpus(corpus, folder, split, config=corpus_config),
+        config.labels,
+        config.image_size,
+        config.channels,
+        balanced=balanced,
+    )
+    judge = LabelledFaces(
+        load_corpus(corpus, folder, judge_split, config=corpus_config),
+        config.labels,
+        config.image_size,
+        config.channels,
+        balanced=False,
+    )
+
+    def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
+        logits = [network(to_unit(images).to(device)).logits.float().cpu() for images in judge.images.split(256)]
+        scores = recognition_scores(torch.cat(logits), judge.labels, config.labels)
+        return {name: scores[name] for name in ("accuracy", "macro_f1")}
+
+    network = ExpressionEncoderModel(config)
+    if pretrained:
+        load_backbone_weights(network)
+    return Recipe(
+        model=network,
+        critics=None,
+        feed=feed,
+        make_task=lambda network, critics: RecognitionTask(weights, network),
+        evaluate=evaluate,
+        score=lambda scores: scores["accuracy"],
+    )
+
+
+def _fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,166 @@
+"""The training script as a user starts it: two steps, resumed to the same weights, on one process and on two."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from leed_hub import ExpressionEncoderModel, LEEDModel
+
+ROOT = Path(__file__).parents[1]
+
+
+def draw_face(seed: int, mouth: float) -> Image.Image:
+    """A disc with eyes and a mouth, open as far as `mouth` says."""
+    y, x = np.mgrid[:64, :64] / 64
+    picture = np.full((64, 64, 3), 40.0)
+    picture[np.hypot(x - 0.5, y - 0.5) < 0.4] = np.random.default_rng(seed).integers(120, 240, 3)
+    for eye in (0.36, 0.64):
+        picture[np.hypot(x - eye, y - 0.4) < 0.05] = 10
+    picture[((x - 0.5) / 0.14) ** 2 + ((y - 0.71) / (0.02 + 0.1 * mouth)) ** 2 < 1] = (150, 20, 30)
+    return Image.fromarray(picture.astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Path:
+    """A tiny FER2013 and tiny rendered faces with twins, in their true layouts."""
+    root = tmp_path_factory.mktemp("corpora")
+    for number in range(28):
+        name = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")[number % 7]
+        for folder, stem in (("train", "Training"), ("test", "PublicTest")):
+            path = root / "fer2013" / folder / name / f"{stem}_{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_face(number, (number % 7) / 6).convert("L").resize((48, 48)).save(path)
+    common = {
+        "expression": "happiness", "intensity": 1.0, "blendshapes": [0.0] * 53, "yaw": 0.0, "pitch": 0.0, "roll": 0.0,
+        "landmarks68": [[0.0, 0.0]] * 68,
+    }  # fmt: skip
+    faces, twins = [], []
+    for person in (1, 2, 3, 4):
+        for index in range(3):
+            name = f"{person * 10:04d}_00_{index}.jpg"
+            row = common | {"file_name": name, "identity": person * 10, "person": person}
+            faces.append(row | {"neutral_file": f"{person * 10:04d}_00_0.jpg"})
+            twins.append(row | {"file_name": f"t{person}{index}.jpg", "person": person % 4 + 1, "twin_of": name})
+    for folder, rows in (("train", faces), ("train_twins", twins)):
+        target = root / "rendered_faces" / folder
+        target.mkdir(parents=True)
+        for row in rows:
+            draw_face(row["person"], int(row["file_name"][-5]) / 2).save(target / row["file_name"])
+        pq.write_table(pa.Table.from_pylist(rows), target / "metadata.parquet")
+    return root
+
+
+RECOGNITION = {
+    "task": "recognition",
+    "model": {"widths": [4, 4, 8, 8], "code_dim": 8},
+    "data": {"corpus": "fer2013", "data_dir": "fer2013", "split": "train", "judge_split": "test_public"},
+    "batch_size": 8,
+}
+EDITING = {
+    "task": "editing",
+    "model": {"image_size": 32, "widths": [8, 8, 8, 8], "manifold_dim": 16, "expression_dim": 4},
+    "data": {"corpora": [{"corpus": "rendered_faces", "data_dir": "rendered_faces"}], "held_out": ["004"]},
+    "batch_size": 4,
+}
+COMMON = {"steps": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 2, "checkpoint_every": 2}
+
+
+def write_config(folder: Path, config: dict) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(COMMON | {"output_dir": str(folder / "run"), "mixed_precision": "no"} | config))
+    return path
+
+
+def command(config: Path, *options: str, processes: int = 1) -> list[str]:
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return [*launcher, str(ROOT / "train_accelerate.py"), "--config", str(config), *options]
+
+
+def environment(corpora: Path) -> dict[str, str]:
+    single = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "ACCELERATE_USE_CPU": "true"}
+    return os.environ | single | {"LEED_HUB_CORPORA": str(corpora), "HF_HOME": str(corpora / "cache")}
+
+
+def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
+    line = command(config, *options, processes=processes)
+    return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def last_weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(max((run / "checkpoints").glob("step_*")) / "model.safetensors")
+
+
+@pytest.mark.parametrize(("config", "model_class"), [(RECOGNITION, ExpressionEncoderModel), (EDITING, LEEDModel)])
+def test_a_run_ends_with_a_folder_that_loads_and_a_resumed_run_with_the_same_weights(
+    config, model_class, corpora, tmp_path
+):
+    path = write_config(tmp_path, config)
+    whole = start(corpora, path)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    model_class.from_pretrained(tmp_path / "run" / "best")
+    assert "train_accelerate.py" in (tmp_path / "run" / "best" / "README.md").read_text()
+    assert json.loads((tmp_path / "run" / "train_config.json").read_text())["steps"] == 4
+    expected = last_weights(tmp_path / "run")
+
+    shutil.rmtree(tmp_path / "run")
+    for options in (("--max_steps", "2"), ("--resume",)):
+        part = start(corpora, path, *options)
+        assert part.returncode == 0, part.stderr[-3000:]
+    resumed = last_weights(tmp_path / "run")
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+
+
+def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
+    path = write_config(tmp_path, EDITING | {"batch_size": 2})
+    two = start(corpora, path, "--max_steps", "2", processes=2)
+    assert two.returncode == 0, two.stderr[-3000:]
+    one = start(corpora, path, "--resume")
+    assert one.returncode == 2
+    assert "made by 2 processes" in one.stderr
+
+
+def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
+    path = write_config(
+        tmp_path, RECOGNITION | {"steps": 100_000, "checkpoint_every": 100_000, "evaluate_every": 100_000}
+    )
+    with subprocess.Popen(command(path), env=environment(corpora), cwd=ROOT, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as run:  # fmt: skip
+        while not list((tmp_path / "run" / "logs").rglob("events*")) and run.poll() is None:
+            time.sleep(0.2)
+        time.sleep(3)
+        run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors[-3000:]
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("step_*")
+    assert (checkpoint / "complete.json").is_file()
+
+
+def test_a_dry_run_prints_the_whole_config_and_a_misspelt_field_is_named(corpora, tmp_path):
+    dry = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run")
+    assert yaml.safe_load(dry.stdout)["ema_halflife_steps"] == 100
+    assert not (tmp_path / "run").exists()
+    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
+    assert wrong.returncode == 2
+    assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_of_the_repository_is_valid(path, corpora):
+    done = start(corpora, path, "--dry_run")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,66 @@
+"""Schedules are functions of the step; checkpoints are there whole or not at all."""
+
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from leed_hub import training
+from leed_hub.errors import ConfigError
+
+
+def test_an_epoch_sees_every_picture_once_over_all_processes():
+    seen = torch.cat([training.anchors_of_step(24, 4, step, 0, rank, 2) for step in range(3) for rank in range(2)])
+    assert sorted(seen.tolist()) == list(range(24))
+
+
+def test_epochs_and_seeds_shuffle_differently_and_a_step_repeats_itself():
+    first, again = training.anchors_of_step(100, 100, 0, 0), training.anchors_of_step(100, 100, 0, 0)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, training.anchors_of_step(100, 100, 1, 0))
+    assert not torch.equal(first, training.anchors_of_step(100, 100, 0, 1))
+
+
+def test_a_step_larger_than_the_corpora_is_refused():
+    with pytest.raises(ConfigError, match="lower batch_size"):
+        training.anchors_of_step(7, 4, 0, 0, rank=0, world_size=2)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
+    rates = [training.learning_rate(step, peak=2.0, steps=100, warmup_steps=10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == rates[9] == rates[10] == 2.0
+    assert rates[55] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_steps_and_ranks_draw_differently():
+    draws = {
+        torch.rand(1, generator=training.generator_of_step(*key)).item()
+        for key in [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0)]
+    }
+    assert len(draws) == 4
+
+
+def test_checkpoints_are_pruned_after_the_new_one_is_complete_and_broken_ones_are_passed_over(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    model = accelerator.prepare(torch.nn.Linear(2, 2))
+    for step in (1, 2, 3):
+        training.save_checkpoint(accelerator, tmp_path, step, keep=2)
+    assert [path.name for path in training.complete_checkpoints(tmp_path)] == ["step_00000002", "step_00000003"]
+    saved = model.weight.detach().clone()
+    torch.nn.init.zeros_(model.weight)
+    (tmp_path / "step_00000009").mkdir()  # cut off before its marker was written
+    assert training.load_checkpoint(accelerator, tmp_path) == 3
+    assert torch.equal(model.weight, saved)
+
+
+def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    accelerator.prepare(torch.nn.Linear(2, 2))
+    training.save_checkpoint(accelerator, tmp_path, 1)
+    marker = tmp_path / "step_00000001" / training.COMPLETE
+    marker.write_text(json.dumps({"step": 1, "processes": 4}))
+    with pytest.raises(ConfigError, match="4 processes"):
+        training.load_checkpoint(accelerator, tmp_path)

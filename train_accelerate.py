@@ -1,0 +1,273 @@
+"""Train the editor or the recogniser.
+
+    accelerate launch train_accelerate.py --config configs/recognizer_fer2013.yaml
+    accelerate launch train_accelerate.py --config configs/leed_faces.yaml --resume
+
+The same lines run on a CPU, on one GPU and on several. Two CPU processes start by
+`torchrun --standalone --nproc_per_node 2 train_accelerate.py ...` (`accelerate launch --cpu` starts only one).
+A run writes into the config's `output_dir`: TensorBoard logs, checkpoints, `train_config.json`, and `best/`, a folder
+that `from_pretrained` loads.
+"""
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed, tqdm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.models.hub import CardFacts
+from leed_hub.recipes import build_recipe
+from leed_hub.training import anchors_of_step, generator_of_step, learning_rate, load_checkpoint, save_checkpoint
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """One run; a YAML file of `configs/` holds exactly these fields.
+
+    Attributes:
+        task: "editing" or "recognition".
+        output_dir: where the run writes.
+        model, losses, data: passed to the task's recipe, see `leed_hub.recipes`.
+        card: title, summary, datasets and limitations for the model card, see `CardFacts`.
+        steps: optimizer steps.
+        batch_size: pictures a process takes a step.
+        learning_rate: the peak; it rises over `warmup_steps` and falls to 0 as a half cosine.
+        ema_halflife_steps: half-life of the weights' exponential moving average, which is what gets saved.
+        max_gradient_norm: gradients are clipped to this norm.
+        mixed_precision: "no" or "bf16" (on GPUs and on CPUs with AVX512-BF16 or AMX).
+        save_half: store the weights of `best/` as float16; they are computed with in float32 all the same.
+        log_every, evaluate_every, checkpoint_every: in steps.
+    """
+
+    task: str
+    output_dir: str
+    steps: int
+    model: dict = field(default_factory=dict)
+    losses: dict = field(default_factory=dict)
+    data: dict = field(default_factory=dict)
+    card: dict = field(default_factory=dict)
+    seed: int = 0
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    critic_learning_rate: float = 5e-4
+    warmup_steps: int = 100
+    ema_halflife_steps: int = 100
+    max_gradient_norm: float = 1.0
+    mixed_precision: str = "bf16"
+    save_half: bool = False
+    log_every: int = 20
+    evaluate_every: int = 500
+    checkpoint_every: int = 500
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ConfigError(f"mixed_precision must be 'no' or 'bf16'; got {self.mixed_precision!r}.")
+
+
+def read_config(path: Path) -> TrainConfig:
+    """A YAML file as a `TrainConfig`; a misspelt or missing field is a `ConfigError` that names it."""
+    try:
+        return TrainConfig(**yaml.safe_load(path.read_text()))
+    except (OSError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name} is not a usable training config: {error}.") from error
+
+
+class Progress:
+    """What a checkpoint remembers besides weights and optimizers; accelerate saves and loads it."""
+
+    def __init__(self):
+        self.best_score, self.best_numbers, self.seconds = float("-inf"), {}, 0.0
+
+    def state_dict(self) -> dict:
+        return vars(self).copy()
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+
+def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: str) -> Path:
+    """Run or go on with a training; returns the folder of the best weights."""
+    output_dir = Path(config.output_dir)
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        log_with="tensorboard",
+        project_config=ProjectConfiguration(project_dir=str(output_dir), logging_dir=str(output_dir / "logs")),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
+    )
+    set_seed(config.seed)  # before the networks are built, so that it governs their first weights too
+    device, rank, world_size = accelerator.device, accelerator.process_index, accelerator.num_processes
+
+    # Networks, data and task.
+    recipe = build_recipe(config.task, config.model, config.losses, config.data)
+    model = recipe.model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    ema_decay = 0.5 ** (1 / config.ema_halflife_steps)
+    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    ema.to(device)
+    critics, critic_optimizer = recipe.critics, None
+    if critics is not None:
+        critics = critics.to(memory_format=torch.channels_last)
+        critic_optimizer = torch.optim.AdamW(critics.parameters(), config.critic_learning_rate, betas=(0.5, 0.99))
+        critics, critic_optimizer = accelerator.prepare(critics, critic_optimizer)
+    task = recipe.make_task(model, critics)
+    progress = Progress()
+    accelerator.register_for_checkpointing(ema, progress)
+
+    # Resume.
+    output_dir.mkdir(parents=True, exist_ok=True)
+    checkpoints = output_dir / "checkpoints"
+    first_step = load_checkpoint(accelerator, checkpoints) if resume else 0
+    last_step = min(config.steps, first_step + max_steps if max_steps else config.steps)
+    if accelerator.is_main_process:
+        (output_dir / "train_config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    accelerator.init_trackers("leed_hub")
+    stop = StopSignal()
+
+    def update(network, its_optimizer, loss: torch.Tensor) -> bool:
+        """One optimizer step; False, and the weights untouched, when the gradient is not finite."""
+        its_optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(network.parameters(), config.max_gradient_norm)
+        finite = bool(torch.isfinite(norm))  # the same on all processes: gradients are averaged before
+        if finite:
+            its_optimizer.step()
+        return finite
+
+    def evaluate(step: int) -> None:
+        """Measure the averaged weights, keep them if they are the best so far."""
+        ema.eval()
+        with torch.inference_mode(), accelerator.autocast():
+            numbers = recipe.evaluate(ema.module, device)
+            picture = recipe.samples(ema.module, device) if recipe.samples else None
+        accelerator.log({f"evaluation/{name}": value for name, value in numbers.items()}, step=step)
+        if picture is not None:
+            accelerator.get_tracker("tensorboard").log_images({"samples": picture[None].numpy()}, step=step)
+        accelerator.print(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
+        if recipe.score(numbers) > progress.best_score:
+            progress.best_score, progress.best_numbers = recipe.score(numbers), numbers
+            facts = card_facts(config, progress, step, command)
+            ema.module.save_pretrained(output_dir / "best", card=facts, half=config.save_half)
+
+    # The loop.
+    bar = tqdm(range(first_step, last_step), initial=first_step, total=config.steps, desc=config.task)
+    skipped = 0
+    for step in bar:
+        started = time.monotonic()
+        anchors = anchors_of_step(len(recipe.feed), config.batch_size, step, config.seed, rank, world_size)
+        batch = recipe.feed.batch(anchors, generator_of_step(config.seed, step, rank), device)
+        rate = learning_rate(step, peak=1.0, steps=config.steps, warmup_steps=config.warmup_steps)
+
+        model.train()
+        set_rate(optimizer, config.learning_rate * rate)
+        with accelerator.autocast():
+            terms, judged = task.generator_losses(batch, step)
+        finite = update(model, optimizer, terms["loss"])
+        if finite:
+            ema.update_parameters(accelerator.unwrap_model(model))
+        if critics is not None:
+            set_rate(critic_optimizer, config.critic_learning_rate * rate)
+            with accelerator.autocast():
+                critic_terms = task.critic_losses(batch, judged, step)
+            if critic_terms:
+                finite &= update(critics, critic_optimizer, critic_terms.pop("loss"))
+                terms |= critic_terms
+        skipped = 0 if finite else skipped + 1
+        if skipped == 10:
+            raise LeedHubError(f"Ten steps in a row gave no finite gradient (now at {step}); lower the learning rate.")
+        progress.seconds += time.monotonic() - started
+
+        done = step + 1
+        if done % config.log_every == 0:
+            numbers = {name: value.item() for name, value in terms.items()}
+            accelerator.log(
+                {f"train/{name}": value for name, value in numbers.items()} | {"train/rate": rate}, step=done
+            )
+            bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+        if done % config.evaluate_every == 0 or done == config.steps:
+            if accelerator.is_main_process:
+                evaluate(done)
+            accelerator.wait_for_everyone()
+        if done % config.checkpoint_every == 0 or done == last_step or stop.asked:
+            save_checkpoint(accelerator, checkpoints, done)
+        if stop.asked:
+            accelerator.print(f"Stopped after step {done}; --resume goes on from here.")
+            break
+    accelerator.end_training()
+    return output_dir / "best"
+
+
+def set_rate(optimizer, rate: float) -> None:
+    """The learning rate is a function of the step, so a resumed run is the same run."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class StopSignal:
+    """SIGTERM and SIGINT ask for a checkpoint and a clean end."""
+
+    def __init__(self):
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_):
+        self.asked = True
+
+
+def card_facts(config: TrainConfig, progress: Progress, step: int, command: str) -> CardFacts:
+    """What the card says of this run; the measured numbers on test splits are added after `leed-hub evaluate`."""
+    return CardFacts(
+        **config.card,
+        training_command=command,
+        training_notes=f"Step {step} of {config.steps}, batch {config.batch_size}, {progress.seconds / 60:.0f} min.",
+        metrics=[],
+    )
+
+
+def main(
+    config: Annotated[Path, typer.Option(help="A YAML file of configs/.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    max_steps: Annotated[
+        int | None, typer.Option("--max_steps", help="Stop after so many steps of this start.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry_run", help="Print the resolved config and stop.")] = False,
+    output_dir: Annotated[str | None, typer.Option("--output_dir", help="Instead of the config's.")] = None,
+    push_to_hub: Annotated[str | None, typer.Option("--push_to_hub", help="ORG/NAME the best weights go to.")] = None,
+) -> None:
+    """Train the editor or the recogniser from a config."""
+    try:
+        settings = read_config(config)
+        if output_dir:
+            settings.output_dir = output_dir
+        if dry_run:
+            print(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
+            return
+        command = f"accelerate launch train_accelerate.py --config {config.as_posix()}"
+        best = train(settings, resume=resume, max_steps=max_steps, command=command)
+        if push_to_hub:
+            from leed_hub.hub import push_folder
+
+            print(push_folder(best, push_to_hub))
+    except LeedHubError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)
