@@ -4,6 +4,7 @@ Whoever is measured is called as a user would call it, pictures in and pictures 
 recogniser that answers the same call can be measured beside ours.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -17,8 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 
 from leed_hub.errors import CorpusError
+from leed_hub.hub import CARD
 from leed_hub.labels import UNLABELLED
 from leed_hub.metrics import EditingMetrics, probe_leakage, recognition_scores
+from leed_hub.models.card import CardFacts
+from leed_hub.models.hub import HubModel
 
 PROBE_ROWS = 10_000
 SEED = 0  # of every subset and probe, so that two models are measured on the same rows
@@ -131,6 +135,46 @@ def evaluate_recognition(
     return result
 
 
+def record_in_card(model: HubModel, folder: str | os.PathLike, result: dict) -> None:
+    """Write a result's main numbers into a saved model's card, in place of older ones on the same data.
+
+    Args:
+        model (HubModel): the network that was measured, as loaded from `folder`.
+        folder (str | os.PathLike): where it is saved.
+        result (dict): what `evaluate_editing` or `evaluate_recognition` returned.
+    Raises:
+        ModelLoadError: if the folder has no card of ours.
+    """
+    if "error_ratio" in result:
+        data = {"dataset": "Rendered faces", "split": "pairs_validation"}
+        names = ("error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr")
+        protocol = f"{result['n']} triplets with exact targets, persons in no training split"
+    else:
+        data = {"dataset": result["corpus"], "split": result["split"]}
+        names = ("accuracy", "macro_f1", "expected_calibration_error")
+        protocol = f"{result['n']} pictures, one view each"
+    metrics = [
+        data | {"name": name, "value": round(result[name], 4), "protocol": protocol}
+        for name in names
+        if result[name] is not None
+    ]
+    if leakage := result.get("leakage"):
+        probed = (
+            f"balanced accuracy of a fresh probe on the non-expression code; chance {leakage['chance_balanced']:.3f}"
+        )
+        metrics += [
+            data
+            | {"name": f"leakage, {kind} probe", "value": round(leakage[f"{kind}_accuracy"], 4), "protocol": probed}
+            for kind in ("linear", "mlp")
+        ]
+    facts = CardFacts.read(folder)
+    others = [
+        entry for entry in facts.metrics if (entry["dataset"], entry["split"]) != (data["dataset"], data["split"])
+    ]
+    text = str(model.generate_model_card(dataclasses.replace(facts, metrics=others + metrics)))
+    _write_whole(Path(folder) / CARD, text)
+
+
 def write_json(result: dict, path: str | os.PathLike) -> None:
     """Write a result for people and programs; the file is either complete or as it was before.
 
@@ -139,8 +183,12 @@ def write_json(result: dict, path: str | os.PathLike) -> None:
         path (str | os.PathLike): the file; its folder is made if need be.
     """
     path = Path(path)
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace a file by its new text, or leave it as it was."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # in the same folder, so that the move is atomic
     try:
         unfinished.write_text(text, encoding="utf-8")

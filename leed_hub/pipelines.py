@@ -1,0 +1,275 @@
+"""Picture in, result out: `ExpressionEditor` and `ExpressionRecognizer`, which everything else is built on.
+
+    editor = ExpressionEditor.from_pretrained()
+    editor("me.jpg", "laughing.jpg").image.save("edited.png")
+
+    recognizer = ExpressionRecognizer.from_pretrained()
+    for face in recognizer("group.jpg"):
+        print(face.label, face.scores)
+
+Nothing leaves the machine: weights come in, pictures never go out.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from PIL import Image
+
+from leed_hub import __version__
+from leed_hub.errors import ConfigError, NoFaceError
+from leed_hub.faces import Face, Locator, build_locator
+from leed_hub.images import load_image
+from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
+from leed_hub.models.leed import FaceEncoding, LEEDModel
+from leed_hub.transforms import crop_face, crop_matrix, crop_tensor, set_back, square_matrix, to_bytes
+
+BUNDLED = Path(__file__).parent / "checkpoints"
+Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
+MAX_STRENGTH = 2.0  # beyond it a displacement lies far from all the training saw
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """An edit.
+
+    Attributes:
+        image: the photograph with the edited face set back into it; RGB, same size as the source.
+        crop: the edited face as the network sees it; RGB, the model's `image_size` square.
+        face: the source's face, or None where the picture was taken as a face crop.
+        aligner: what found the faces: "yunet", "face-alignment" or "none".
+    """
+
+    image: Image.Image
+    crop: Image.Image
+    face: Face | None
+    aligner: str
+
+
+@dataclass(frozen=True, eq=False)
+class FaceReading:
+    """The apparent expression of one face: what it looks like, not what the person feels.
+
+    Attributes:
+        label: the likeliest category.
+        scores: category -> probability; they sum to 1.
+        box: (x0, y0, x1, y1) in pixels of the picture.
+        expression_code: h_e, (D,) float32.
+    """
+
+    label: str
+    scores: dict[str, float]
+    box: tuple[float, float, float, float]
+    expression_code: np.ndarray
+
+
+class _Pipeline:
+    """What both pipelines share: a model in eval mode on a device, and the way from a picture to aligned crops."""
+
+    model_class: type
+    bundled_name: str
+
+    def __init__(self, model, *, aligner: str = "auto", device: str = "auto"):
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
+        self.aligner = aligner
+        self.size = model.config.image_size
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | os.PathLike | None = None,
+        *,
+        aligner: str = "auto",
+        device: str = "auto",
+        **hub_options,
+    ) -> Self:
+        """Load weights.
+
+        Args:
+            name_or_folder: nothing for the checkpoint that comes with the package, a folder, or "org/name" on the Hub.
+            aligner: how faces are found: "auto", "yunet", "face-alignment" or "none" (pictures are face crops).
+            device: "auto", or a torch device.
+            **hub_options: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
+        Raises:
+            ModelLoadError: if the weights are missing or broken.
+            HubError: if the Hub has no such model or cannot be reached.
+        """
+        source = BUNDLED / cls.bundled_name if name_or_folder is None else name_or_folder
+        return cls(cls.model_class.from_pretrained(source, **hub_options), aligner=aligner, device=device)
+
+    @property
+    def software(self) -> str:
+        """Name and version, for the mark that edited pictures carry."""
+        return f"leed_hub {__version__} {type(self.model).__name__}"
+
+    def _find(self, photo: np.ndarray, aligner: str | None) -> tuple[list[Face] | None, str]:
+        """The faces, largest first, and who found them; None where the picture is a face crop itself."""
+        name = aligner or self.aligner
+        locator: Locator | None = build_locator(name)
+        if locator is None:
+            return None, "none"
+        return locator(photo), "yunet" if name == "auto" else name
+
+    def _matrix(self, photo: np.ndarray, face: Face | None) -> np.ndarray:
+        """Photograph pixels -> crop pixels, (2, 3)."""
+        if face is None:
+            return square_matrix(photo.shape[1], photo.shape[0], self.size)
+        return crop_matrix(face.points, self.model.config.template, self.size)
+
+    def _tensor(self, crops: list[np.ndarray], channels: int) -> torch.Tensor:
+        batch = torch.cat([crop_tensor(crop, channels) for crop in crops])
+        return batch.to(self.device, memory_format=torch.channels_last)
+
+
+class ExpressionEditor(_Pipeline):
+    """Gives a face the expression of another face and keeps the person (LEED)."""
+
+    model_class, bundled_name = LEEDModel, "editor"
+    model: LEEDModel
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        source: Picture,
+        reference: Picture | Sequence[Picture] | None = None,
+        strength: float = 1.0,
+        *,
+        weights: Sequence[float] | None = None,
+        aligner: str | None = None,
+    ) -> EditResult:
+        """Edit the largest face of a photograph.
+
+        Args:
+            source: the photograph: path, bytes, PIL image or array (H, W, 3).
+            reference: whose expression it takes; several are mixed; None only with strength 0, the neutral face.
+            strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
+            weights: one a reference, not all zero; equal parts by default.
+            aligner: instead of the pipeline's own.
+        Raises:
+            BadImageError: if a picture cannot be read.
+            NoFaceError: if one shows no face; the sentence says which.
+            ConfigError: if strength or weights are out of range.
+        """
+        strength = float(strength)
+        if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
+            raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
+        if reference is None and strength > 0:
+            raise ConfigError("A reference is needed unless strength is 0, which gives the neutral face.")
+        photo = np.asarray(load_image(source))
+        faces, found_by = self._find(photo, aligner)
+        if faces is not None and not faces:
+            raise NoFaceError("No face was found in the source picture; use one where a face is well visible.")
+        face = faces[0] if faces else None
+        matrix = self._matrix(photo, face)
+        crop = self._tensor([crop_face(photo, matrix, self.size)], 3)
+        encoding = self.model.encode(crop)
+        if reference is None:
+            code = torch.zeros_like(encoding.expression_code)
+        else:
+            several = isinstance(reference, list | tuple)
+            code = self.read_expression(list(reference) if several else [reference], weights, aligner=aligner)
+        return self._render(photo, matrix, face, found_by, crop, encoding, code, strength)
+
+    @torch.inference_mode()
+    def read_expression(
+        self, references: list[Picture], weights: Sequence[float] | None = None, *, aligner: str | None = None
+    ) -> torch.Tensor:
+        """The mixed expression code e of the largest faces of one or more pictures, (1, expression_dim)."""
+        if not references:
+            raise ConfigError("At least one reference is needed.")
+        shares = np.ones(len(references)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if shares.shape != (len(references),) or not np.isfinite(shares).all() or shares.min() < 0 or not shares.sum():
+            raise ConfigError(f"weights must be one number of at least 0 a reference, not all zero; got {weights}.")
+        crops = []
+        for number, reference in enumerate(references, 1):
+            photo = np.asarray(load_image(reference))
+            faces, _ = self._find(photo, aligner)
+            if faces is not None and not faces:
+                which = "the reference picture" if len(references) == 1 else f"reference picture {number}"
+                raise NoFaceError(f"No face was found in {which}; use one where a face is well visible.")
+            crops.append(crop_face(photo, self._matrix(photo, faces[0] if faces else None), self.size))
+        codes = self.model.encode(self._tensor(crops, 3)).expression_code
+        shares = torch.tensor(shares / shares.sum(), dtype=codes.dtype, device=codes.device)
+        return shares @ codes[None]
+
+    def _render(
+        self,
+        photo: np.ndarray,
+        matrix: np.ndarray,
+        face: Face | None,
+        found_by: str,
+        crop: torch.Tensor,
+        encoding: FaceEncoding,
+        code: torch.Tensor,
+        strength: float,
+    ) -> EditResult:
+        output = self.model.decode(crop, encoding, code, strength)
+        edited = set_back(
+            photo,
+            matrix,
+            output.flow[0].permute(1, 2, 0).cpu().numpy(),
+            output.mask[0, 0].cpu().numpy(),
+            output.color[0].permute(1, 2, 0).cpu().numpy(),
+        )
+        small = to_bytes(output.edited[0]).permute(1, 2, 0).cpu().numpy()
+        return EditResult(Image.fromarray(edited), Image.fromarray(small), face, found_by)
+
+
+class ExpressionRecognizer(_Pipeline):
+    """Reads the apparent expression of every face in a picture."""
+
+    model_class, bundled_name = ExpressionEncoderModel, "recognizer"
+    model: ExpressionEncoderModel
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The categories it tells apart, in the order of the logits."""
+        return self.model.config.labels
+
+    @torch.inference_mode()
+    def __call__(self, image: Picture, *, aligner: str | None = None) -> list[FaceReading]:
+        """Read all faces, largest first; an empty list where there is none.
+
+        Args:
+            image: path, bytes, PIL image or array (H, W, 3).
+            aligner: instead of the pipeline's own.
+        Raises:
+            BadImageError: if the picture cannot be read.
+        """
+        photo = np.asarray(load_image(image))
+        faces, _ = self._find(photo, aligner)
+        if faces is None:
+            boxes = [(0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))]
+            matrices = [self._matrix(photo, None)]
+        else:
+            boxes, matrices = [face.box for face in faces], [self._matrix(photo, face) for face in faces]
+        if not boxes:
+            return []
+        crops = self._tensor([crop_face(photo, matrix, self.size) for matrix in matrices], self.model.config.channels)
+        logits, codes = self.model.recognize(crops)
+        scores = torch.softmax(logits.float(), dim=1).cpu()
+        return [
+            FaceReading(
+                label=self.labels[int(row.argmax())],
+                scores=dict(zip(self.labels, row.tolist(), strict=True)),
+                box=box,
+                expression_code=code.numpy(),
+            )
+            for row, box, code in zip(scores, boxes, codes.float().cpu(), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def read_crops(self, images: list[Picture]) -> ExpressionEncoderOutput:
+        """Everything the network says of pictures that are face crops already, in one batch."""
+        crops = []
+        for image in images:
+            crop = np.asarray(load_image(image))
+            crops.append(crop_face(crop, self._matrix(crop, None), self.size))
+        return self.model(self._tensor(crops, self.model.config.channels))

@@ -1,0 +1,82 @@
+"""The command line as a shell user meets it."""
+
+import csv
+import io
+import json
+
+import pytest
+from conftest import YUNET, missing
+from PIL import Image
+from typer.testing import CliRunner
+
+from leed_hub.cli import app
+from leed_hub.images import is_marked_edited
+
+
+@pytest.fixture
+def faces(shared):
+    if not YUNET.is_file():
+        missing("../shared/models/face_detection_yunet.onnx")
+    london = shared / "corpora" / "london"
+    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "066_08.jpg"
+
+
+def run(*arguments) -> object:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_edit_writes_a_marked_picture_of_the_sources_size(faces, tmp_path):
+    done = run("edit", *faces, "--output", tmp_path / "out.jpg", "--strength", "0.8")
+    assert done.exit_code == 0, done.output
+    assert Image.open(tmp_path / "out.jpg").size == Image.open(faces[0]).size
+    assert is_marked_edited(tmp_path / "out.jpg")
+
+
+def test_classify_prints_the_same_reading_in_every_format(faces):
+    table, as_json, as_csv = (run("classify", faces[1], "--format", form) for form in ("table", "json", "csv"))
+    (face,) = json.loads(as_json.stdout)
+    (row,) = csv.DictReader(io.StringIO(as_csv.stdout))
+    assert face["expression"] == row["expression"] == "happiness"
+    assert float(row["happiness"]) == face["scores"]["happiness"]
+    assert "happiness" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["edit", "missing.jpg", "missing.jpg", "--output", "out.png"], "missing.jpg"),
+        (["edit", "{face}", "{face}", "--output", "out.png", "--strength", "9"], "strength"),
+        (["edit", "{face}", "{face}", "--output", "out.gif"], "out.gif"),
+        (["edit", "{face}", "{face}", "--output", "out.png", "--model", "no/such/folder"], "Folder not found"),
+        (["classify", "missing.jpg"], "missing.jpg"),
+        (["evaluate", "editing", "--data", "nowhere", "--json", "out.json"], "nowhere"),
+        (["evaluate", "recognition", "--corpus", "fer", "--data-dir", ".", "--split", "x", "--json", "o.json"], "fer"),
+        (["push", "nowhere", "org/name"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, faces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*[argument.format(face=faces[0]) for argument in arguments])
+    assert done.exit_code == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert sentence in line
+    assert "Traceback" not in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluate_editing_writes_every_promised_number(shared, tmp_path):
+    """On the first triplets only: a copy of the folder's beginning."""
+    import pyarrow.parquet as pq
+
+    folder = shared / "corpora" / "rendered_faces" / "pairs_validation"
+    for number in range(4):
+        for role in ("source", "reference", "target"):
+            name = f"{number:03d}_{role}.jpg"
+            (tmp_path / name).write_bytes((folder / name).read_bytes())
+    pq.write_table(pq.read_table(folder / "pairs.parquet").slice(0, 4), tmp_path / "pairs.parquet")
+    done = run("evaluate", "editing", "--data", tmp_path, "--json", tmp_path / "numbers.json")
+    assert done.exit_code == 0, done.output
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    promised = {"error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr", "n"}
+    assert promised <= numbers.keys()
+    assert numbers["n"] == 4
