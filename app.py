@@ -9,7 +9,9 @@ that runs the page.
 
 import json
 import os
+import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import gradio as gr
@@ -39,8 +41,7 @@ LIMITS = (
 class FaceImage(gr.Image):
     """An upload that reaches us as the file it is: our own loader decodes it, upright and with metadata dropped."""
 
-    def __init__(self, label: str, elem_id: str):
-        super().__init__(type="filepath", image_mode=None, sources=["upload", "webcam"], label=label, elem_id=elem_id)
+    is_template = True  # drawn by gradio's own image component
 
     def preprocess(self, payload):
         try:
@@ -49,6 +50,13 @@ class FaceImage(gr.Image):
             raise
         except Exception as error:
             raise gr.Error("This file could not be read as an image.", print_exception=False) from error
+
+
+def face_image(label: str, elem_id: str) -> FaceImage:
+    """An upload of our kind; without `image_mode=None` gradio would decode and save the file anew."""
+    return FaceImage(
+        type="filepath", image_mode=None, sources=["upload", "webcam"], label=label, elem_id=elem_id, height=300
+    )
 
 
 def told(error: LeedHubError) -> gr.Error:
@@ -73,7 +81,10 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         except LeedHubError as error:
             raise told(error) from error
         progress(0.9, desc="Saving")
-        folder = Path(tempfile.mkdtemp())  # gradio copies what is returned into its cache, which `delete_cache` empties
+        folder = Path(tempfile.mkdtemp())  # gradio at once copies what is returned into its cache, which it empties
+        forget = threading.Timer(60, shutil.rmtree, (folder, True))
+        forget.daemon = True
+        forget.start()
         save_edited(result.image, folder / "edited.png", software=editor.software)
         before.save(folder / "before.png")
         note = "Faces found by: " + result.aligner
@@ -109,15 +120,19 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
         with gr.Tab("Edit"):
             with gr.Row():
-                source = FaceImage("Source: whose face is edited", "edit-source")
-                reference = FaceImage("Reference: whose expression it takes", "edit-reference")
-            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
-            consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
-            edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
-            result = gr.ImageSlider(label="Before / after", format="png", elem_id="edit-result")
-            with gr.Row():
-                download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
-                note = gr.Markdown(elem_id="edit-note")
+                with gr.Column():
+                    with gr.Row():
+                        source = face_image("Source: whose face is edited", "edit-source")
+                        reference = face_image("Reference: whose expression it takes", "edit-reference")
+                    strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
+                    consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
+                    edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
+                with gr.Column():
+                    result = gr.ImageSlider(
+                        label="Before / after", format="png", elem_id="edit-result", height=420, slider_position=25
+                    )
+                    download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
+                    note = gr.Markdown(elem_id="edit-note")
             edit_button.click(edit, [source, reference, strength, consent], [result, download, note], api_name="edit")
             gr.Examples(
                 [
@@ -130,11 +145,14 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
             )
         with gr.Tab("Classify"):
             with gr.Row():
-                image = FaceImage("Photograph", "classify-image")
-                boxes = gr.Image(label="Faces", format="png", interactive=False, elem_id="classify-boxes")
-            classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
-            bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
-            numbers = gr.JSON(label="All faces", elem_id="classify-numbers")
+                with gr.Column():
+                    image = face_image("Photograph", "classify-image")
+                    classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
+                with gr.Column():
+                    boxes = gr.Image(label="Faces", format="png", interactive=False, elem_id="classify-boxes")
+                    bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
+            with gr.Accordion("All faces, all numbers", open=False):
+                numbers = gr.JSON(show_label=False, elem_id="classify-numbers")
             gr.Markdown(LIMITS)
             classify_button.click(classify, [image], [boxes, bars, numbers], api_name="classify")
             gr.Examples(

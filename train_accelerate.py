@@ -75,6 +75,7 @@ class TrainConfig:
         for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        CardFacts(**self.card)  # a card that cannot be written is better known before the training than after
         if self.mixed_precision not in ("no", "bf16"):
             raise ConfigError(f"mixed_precision must be 'no' or 'bf16'; got {self.mixed_precision!r}.")
 

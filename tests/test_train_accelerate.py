@@ -18,7 +18,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from leed_hub import ExpressionEncoderModel, LEEDModel
+from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
+from train_accelerate import read_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -151,16 +152,24 @@ def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
     assert (checkpoint / "complete.json").is_file()
 
 
-def test_a_dry_run_prints_the_whole_config_and_a_misspelt_field_is_named(corpora, tmp_path):
+def test_a_dry_run_prints_the_whole_config_and_trains_nothing(corpora, tmp_path):
     dry = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run")
     assert yaml.safe_load(dry.stdout)["ema_halflife_steps"] == 100
     assert not (tmp_path / "run").exists()
-    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
+
+
+def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
+    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}))
     assert wrong.returncode == 2
     assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_config_of_the_repository_is_valid(path, corpora):
-    done = start(corpora, path, "--dry_run")
-    assert done.returncode == 0, done.stderr
+def test_every_config_of_the_repository_is_valid(path):
+    config = read_config(path)
+    model_class, config_class = {
+        "editing": (LEEDModel, LEEDConfig),
+        "recognition": (ExpressionEncoderModel, ExpressionEncoderConfig),
+    }[config.task]
+    model_class(config_class(**config.model))
+    assert config.card["title"]
