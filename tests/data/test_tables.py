@@ -1,0 +1,89 @@
+"""Face tables know what their corpora tell, and no more."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from leed_hub.data.pairing import FaceTable
+from leed_hub.data.tables import group_numbers, joined, photograph_table, rendered_table
+from leed_hub.errors import CorpusError
+from leed_hub.faces import Face, build_locator
+from leed_hub.models.leed import LEEDConfig
+
+TEMPLATE = LEEDConfig().template
+
+
+def small_table(count: int) -> FaceTable:
+    return FaceTable(
+        images=torch.zeros(count, 3, 8, 8, dtype=torch.uint8),
+        subject=torch.arange(count),
+        setup=torch.tensor([0] * (count - 1) + [-1]),
+        is_neutral=torch.zeros(count, dtype=torch.bool),
+        twin=torch.tensor([count - 1] + [-1] * (count - 1)),
+        repeats=torch.ones(count, dtype=torch.long),
+    )
+
+
+def test_equal_keys_share_a_number_and_unknown_ones_have_none():
+    assert group_numbers(["a", None, "b", "a"]).tolist() == [0, -1, 1, 0]
+
+
+def test_joined_tables_keep_their_groups_apart_and_their_twins_together():
+    both = joined([small_table(3), small_table(2)])
+    assert both.setup.tolist() == [0, 0, -1, 1, -1]
+    assert both.twin.tolist() == [2, -1, -1, 4, -1]
+    assert both.subject.tolist() == [0, 1, 2, 3, 4]
+    assert all(len(getattr(both, field.name)) == 5 for field in dataclasses.fields(both))
+
+
+@pytest.fixture(scope="module")
+def london(shared, tmp_path_factory):
+    """Three persons of the London set, the whole of which would take a while to align."""
+    folder = tmp_path_factory.mktemp("london")
+    for part in ("neutral_front", "smiling_front"):
+        (folder / part).mkdir()
+        for path in (shared / "corpora" / "london" / part).glob("00[123]_*"):
+            shutil.copy(path, folder / part)
+    shutil.copy(shared / "corpora" / "london" / "london_info.csv", folder)
+    return folder
+
+
+def test_a_persons_photographs_form_a_setup_framed_alike(london):
+    locate = build_locator("yunet")
+    table = photograph_table("london", str(london), "train", TEMPLATE, locate, repeats=4, without=("003",))
+    assert table.images.shape == (4, 3, 192, 192)
+    assert table.is_neutral.sum() == 2 and table.repeats.tolist() == [4] * 4
+    for setup in table.setup.unique():
+        neutral, smile = (
+            locate(table.images[(table.setup == setup) & (table.is_neutral == flag)][0].permute(1, 2, 0).numpy())[0]
+            for flag in (True, False)
+        )
+        eyes = abs(neutral.points[:2] - smile.points[:2]).max()
+        assert eyes < 5  # of 192 pixels
+
+
+def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london):
+    with pytest.raises(CorpusError, match="No face"):
+        photograph_table("london", str(london), "train", TEMPLATE, lambda photo: [])
+    seen = iter([[]] + [[Face((0, 0, 1, 1), 1.0, photo_points())]] * 10)
+    table = photograph_table("london", str(london), "train", TEMPLATE, lambda photo: next(seen))
+    assert len(table.images) == 5
+
+
+def photo_points():
+    return np.array([[180, 200], [330, 200], [256, 280], [200, 350], [310, 350]], dtype=np.float32)
+
+
+def test_renders_know_setup_neutral_and_twins_and_leave_persons_out(shared):
+    folder = str(shared / "corpora" / "rendered_faces")
+    table = rendered_table(folder, only=("004", "032"))
+    anchors = table.repeats > 0
+    assert set(table.subject.tolist()) == {4, 32}
+    assert (table.setup[anchors] >= 0).all() and (table.setup[~anchors] == -1).all()
+    setups = table.setup[anchors & table.is_neutral]
+    assert len(setups.unique()) == len(setups)  # one neutral picture a setup
+    twins = table.twin[table.twin >= 0]
+    assert len(twins) and not anchors[twins].any()
