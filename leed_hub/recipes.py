@@ -169,21 +169,12 @@ def recognition_recipe(
     weights = RecognitionLosses(**losses)
     if weights.beta1 and not config.reconstructs:
         raise ConfigError("beta1 weighs the reconstruction, but the model's `reconstructs` is false.")
-    folder = corpus_folder(data_dir)
-    feed = LabelledFaces(
-        load_corpus(corpus, folder, split, config=corpus_config),
-        config.labels,
-        config.image_size,
-        config.channels,
-        balanced=balanced,
-    )
-    judge = LabelledFaces(
-        load_corpus(corpus, folder, judge_split, config=corpus_config),
-        config.labels,
-        config.image_size,
-        config.channels,
-        balanced=False,
-    )
+
+    def faces(which: str, *, balanced: bool) -> LabelledFaces:
+        rows = load_corpus(corpus, corpus_folder(data_dir), which, config=corpus_config)
+        return LabelledFaces(rows, config.labels, config.image_size, config.channels, balanced=balanced)
+
+    feed, judge = faces(split, balanced=balanced), faces(judge_split, balanced=False)
 
     def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
         logits = [network(to_unit(images).to(device)).logits.float().cpu() for images in judge.images.split(256)]

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from gradients import touched
 
 from leed_hub.models.critics import EditingCritics
 from leed_hub.models.leed import LEEDConfig, LEEDModel
@@ -44,15 +45,6 @@ def task(losses: EditingLosses) -> EditingTask:
     torch.manual_seed(0)
     config = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
     return EditingTask(losses, LEEDModel(config), EditingCritics(32, 16, 4))
-
-
-def touched(module: torch.nn.Module) -> set[str]:
-    """Names of the child networks whose weights have a gradient that is not zero."""
-    return {
-        name.split(".")[0]
-        for name, parameter in module.named_parameters()
-        if parameter.grad is not None and parameter.grad.abs().sum() > 0
-    }
 
 
 def test_a_term_of_weight_zero_is_not_computed_and_the_loss_is_the_weighted_sum():

@@ -1,6 +1,7 @@
 """The adversary learns to find the expression in h_n, the encoder learns to hide it, and neither undoes the other."""
 
 import torch
+from gradients import touched
 
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
 from leed_hub.tasks.recognition import RecognitionLosses, RecognitionTask
@@ -17,14 +18,6 @@ def batch() -> dict[str, torch.Tensor]:
     return {
         "images": torch.rand(14, 1, 16, 16, generator=generator) * 2 - 1,
         "labels": torch.arange(14) % 7,
-    }
-
-
-def touched(module: torch.nn.Module) -> set[str]:
-    return {
-        name.split(".")[0]
-        for name, parameter in module.named_parameters()
-        if parameter.grad is not None and parameter.grad.abs().sum() > 0
     }
 
 
