@@ -21,6 +21,7 @@ from leed_hub.losses.reconstruction import (
     gradient_l1,
     identity_loss,
     mask_sparsity,
+    pyramid_l1,
     weighted_l1,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "identity_loss",
     "mask_sparsity",
     "mutual_expression_information_loss",
+    "pyramid_l1",
     "r1_penalty",
     "siamese_loss",
     "weighted_l1",

@@ -49,6 +49,26 @@ def weighted_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None
     return (weight * difference).sum() / total_weight / difference.shape[1]
 
 
+def pyramid_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None, *, levels: int = 3) -> Tensor:
+    """`weighted_l1` at full, half, quarter ... size: coarse levels tell a flow the way when it is far off.
+
+    Args:
+        prediction (Tensor): (B, C, H, W).
+        target (Tensor): (B, C, H, W).
+        weight (Tensor | None): (B, 1, H, W) as in `weighted_l1`; a coarse pixel weighs the mean of its pixels.
+        levels (int): how many sizes.
+    Returns:
+        Tensor: scalar >= 0, the mean over the levels.
+    """
+    total = prediction.new_zeros(())
+    for level in range(levels):
+        if level:
+            prediction, target = F.avg_pool2d(prediction, 2), F.avg_pool2d(target, 2)
+            weight = None if weight is None else F.avg_pool2d(weight, 2)
+        total = total + weighted_l1(prediction, target, weight)
+    return total / levels
+
+
 def gradient_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Compare edges rather than colours: L1 between the forward differences of two pictures.
 

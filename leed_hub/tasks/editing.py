@@ -2,7 +2,7 @@
 
 Terms and what they are for (the names are the keys of the config's `losses` and of the log):
 
-    pixels        the edit equals the exact target, most where source and target differ
+    pixels        the edit equals the exact target at three sizes, most where source and target differ
     edges         the same for image gradients
     neutral       pictures known to be neutral have little displacement beside the others
     information   mutual expression information: e tells d (variational bound on I(e; d))
@@ -35,7 +35,7 @@ from leed_hub.losses.reconstruction import (
     gradient_l1,
     identity_loss,
     mask_sparsity,
-    weighted_l1,
+    pyramid_l1,
 )
 
 
@@ -52,7 +52,7 @@ class EditingLosses:
     adversarial: float = 0.01
     cycle: float = 0.0
     identity: float = 0.0
-    smooth: float = 0.05
+    smooth: float = 0.01
     sparse: float = 0.002
     r1: float = 0.0
     unchanged_weight: float = 0.15  # weight of a pixel outside the changed region, beside 1 inside
@@ -100,7 +100,7 @@ class EditingTask:
         weight = w.unchanged_weight + (1 - w.unchanged_weight) * changed_region(source, target).float()
         weight = weight * has_target[:, None, None, None]
         if w.pixels:
-            terms["pixels"] = weighted_l1(edited, target, weight)
+            terms["pixels"] = pyramid_l1(edited, target, weight)
         if w.edges:
             terms["edges"] = gradient_l1(edited, target, weight)
         if w.neutral:
@@ -121,8 +121,8 @@ class EditingTask:
             terms["smooth"] = flow_total_variation(edit.flow)
         if w.sparse:
             terms["sparse"] = mask_sparsity(edit.mask)
-        if w.siamese and judged:
-            asked = batch["strength"].squeeze(1) > 0  # at strength 0 the edit shall not look like the reference
+        asked = batch["strength"].squeeze(1) > 0  # at strength 0 the edit shall not look like the reference
+        if w.siamese and judged and asked.any():
             embedded = self._frozen_critic("siamese", torch.cat([edited, reference, source]))
             edited_s, reference_s, source_s = embedded.chunk(3)
             terms["siamese"] = siamese_loss(

@@ -10,6 +10,7 @@ from leed_hub.losses import (
     gradient_l1,
     identity_loss,
     mask_sparsity,
+    pyramid_l1,
     weighted_l1,
 )
 
@@ -164,3 +165,31 @@ def test_mask_sparsity_is_the_share_that_is_painted():
     mask = torch.zeros(1, 1, 4, 4)
     mask[..., :1] = 1
     assert mask_sparsity(mask).item() == 0.25
+
+
+def test_pyramid_l1_is_the_mean_over_sizes_worked_out_by_hand():
+    """A checkerboard of 0 and 1 against 0.5: off by 0.5 at full size, not at all once halved."""
+    board = (torch.arange(8)[:, None] + torch.arange(8)) % 2
+    prediction = board.float()[None, None]
+    assert pyramid_l1(prediction, torch.full_like(prediction, 0.5), levels=2) == pytest.approx(0.25)
+    assert pyramid_l1(prediction, torch.full_like(prediction, 0.5), levels=1) == pytest.approx(0.5)
+
+
+def test_pyramid_l1_weighs_coarse_pixels_by_their_share():
+    prediction, target = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    target[..., :2] = 1.0
+    weight = torch.zeros(1, 1, 4, 4)
+    weight[..., :2] = 1.0
+    assert pyramid_l1(prediction, target, weight, levels=2) == pytest.approx(1.0)
+    assert pyramid_l1(prediction, target, 1 - weight, levels=2) == pytest.approx(0.0)
+
+
+def test_a_flow_far_off_gets_a_gradient_from_the_coarse_sizes_only():
+    """Two narrow lines apart: fine pixels do not overlap, coarse ones do."""
+    place = torch.tensor(8.0, requires_grad=True)
+    x = torch.arange(32.0)
+    line = torch.exp(-((x - place) ** 2))[None, None, None].expand(1, 1, 32, 32)
+    target = torch.exp(-((x - 13.0) ** 2))[None, None, None].expand(1, 1, 32, 32)
+    (fine,) = torch.autograd.grad(pyramid_l1(line, target, levels=1), place, retain_graph=True)
+    (coarse,) = torch.autograd.grad(pyramid_l1(line, target, levels=4), place)
+    assert abs(fine) < 0.1 * abs(coarse) and coarse < 0
