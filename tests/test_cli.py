@@ -18,7 +18,7 @@ def faces(shared):
     if not YUNET.is_file():
         missing("../shared/models/face_detection_yunet.onnx")
     london = shared / "corpora" / "london"
-    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "066_08.jpg"
+    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "103_08.jpg"
 
 
 def run(*arguments) -> object:

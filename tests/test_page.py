@@ -53,7 +53,7 @@ def page(tmp_path_factory):
 def photographs(shared) -> tuple[Path, Path]:
     """A person's neutral photograph and another's smile, both outside the training."""
     london = shared / "corpora" / "london"
-    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "066_08.jpg"
+    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "103_08.jpg"
 
 
 @pytest.fixture

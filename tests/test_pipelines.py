@@ -33,7 +33,7 @@ def neutral(shared) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def smile(shared) -> Image.Image:
-    return Image.open(shared / "corpora" / "london" / "smiling_front" / "066_08.jpg")
+    return Image.open(shared / "corpora" / "london" / "smiling_front" / "103_08.jpg")
 
 
 def pixels(image: Image.Image) -> np.ndarray:
