@@ -105,6 +105,8 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
             raise told(error) from error
         if not faces:
             raise gr.Error("No face was found; use a picture where a face is well visible.", print_exception=False)
+        if faces[0].aligner == "none":
+            gr.Warning("No face detector is at hand, so the whole picture was taken as a face crop.")
         marked = photo.copy()
         draw = ImageDraw.Draw(marked)
         line = max(2, round(max(photo.size) / 250))
@@ -149,7 +151,9 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
                     image = face_image("Photograph", "classify-image")
                     classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
                 with gr.Column():
-                    boxes = gr.Image(label="Faces", format="png", interactive=False, elem_id="classify-boxes")
+                    boxes = gr.Image(
+                        label="Faces", format="png", interactive=False, buttons=["download"], elem_id="classify-boxes"
+                    )
                     bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
             with gr.Accordion("All faces, all numbers", open=False):
                 numbers = gr.JSON(show_label=False, elem_id="classify-numbers")

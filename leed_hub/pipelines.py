@@ -59,12 +59,14 @@ class FaceReading:
         scores: category -> probability; they sum to 1.
         box: (x0, y0, x1, y1) in pixels of the picture.
         expression_code: h_e, (D,) float32.
+        aligner: what found the face: "yunet", "face-alignment" or "none" (the picture was taken as a face crop).
     """
 
     label: str
     scores: dict[str, float]
     box: tuple[float, float, float, float]
     expression_code: np.ndarray
+    aligner: str
 
 
 class _Pipeline:
@@ -244,7 +246,7 @@ class ExpressionRecognizer(_Pipeline):
             BadImageError: if the picture cannot be read.
         """
         photo = np.asarray(load_image(image))
-        faces, _ = self._find(photo, aligner)
+        faces, found_by = self._find(photo, aligner)
         if faces is None:
             boxes = [(0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))]
             matrices = [self._matrix(photo, None)]
@@ -261,6 +263,7 @@ class ExpressionRecognizer(_Pipeline):
                 scores=dict(zip(self.labels, row.tolist(), strict=True)),
                 box=box,
                 expression_code=code.numpy(),
+                aligner=found_by,
             )
             for row, box, code in zip(scores, boxes, codes.float().cpu(), strict=True)
         ]
