@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import warnings
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -46,12 +47,14 @@ class Format(StrEnum):
 
 @contextmanager
 def plain_errors():
-    """Our own errors end the program with their sentence and exit code 2."""
-    try:
-        yield
-    except LeedHubError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
+    """Our own errors end the program with their sentence and exit code 2; warnings are a sentence too."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}", file=sys.stderr)
+        try:
+            yield
+        except LeedHubError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from error
 
 
 @app.command()
