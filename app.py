@@ -7,7 +7,6 @@ Runs locally, on a CPU Space and on ZeroGPU. Pictures are deleted after at most 
 that runs the page.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -116,7 +115,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
             draw.text((face.box[0] + 2 * line, face.box[1] + line), text, fill=(255, 255, 255), font_size=8 * line,
                       stroke_width=line, stroke_fill=(0, 0, 0))  # fmt: skip
         numbers = [{"label": face.label, "scores": face.scores, "box": face.box} for face in faces]
-        return marked, faces[0].scores, json.loads(json.dumps(numbers))
+        return marked, faces[0].scores, numbers
 
     with gr.Blocks(title="leed_hub", delete_cache=(300, 300), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")

@@ -26,6 +26,7 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.hub import push_folder
 from leed_hub.models.hub import CardFacts
 from leed_hub.recipes import build_recipe
 from leed_hub.training import anchors_of_step, generator_of_step, learning_rate, load_checkpoint, save_checkpoint
@@ -92,7 +93,7 @@ class Progress:
     """What a checkpoint remembers besides weights and optimizers; accelerate saves and loads it."""
 
     def __init__(self):
-        self.best_score, self.best_numbers, self.seconds = float("-inf"), {}, 0.0
+        self.best_score, self.seconds = float("-inf"), 0.0
 
     def state_dict(self) -> dict:
         return vars(self).copy()
@@ -161,7 +162,7 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
             accelerator.get_tracker("tensorboard").log_images({"samples": picture[None].numpy()}, step=step)
         accelerator.print(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
         if recipe.score(numbers) > progress.best_score:
-            progress.best_score, progress.best_numbers = recipe.score(numbers), numbers
+            progress.best_score = recipe.score(numbers)
             facts = card_facts(config, progress, step, command)
             ema.module.save_pretrained(output_dir / "best", card=facts, half=config.save_half)
 
@@ -262,8 +263,6 @@ def main(
         command = f"accelerate launch train_accelerate.py --config {config.as_posix()}"
         best = train(settings, resume=resume, max_steps=max_steps, command=command)
         if push_to_hub:
-            from leed_hub.hub import push_folder
-
             print(push_folder(best, push_to_hub))
     except LeedHubError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The page as a visitor uses it, in headless Chromium, and as `gradio_client` calls it; real weights, real faces."""
 
+import json
 import os
 import shutil
 import socket
@@ -140,3 +141,11 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
         Client(page, verbose=False).predict(handle_file(str(bad)), api_name="/classify")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
+
+
+def test_no_picture_is_kept_or_offered_for_sharing(page):
+    with urllib.request.urlopen(f"{page}/config") as answer:
+        config = json.load(answer)
+    drawn = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
+    assert drawn["classify-boxes"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
+    assert not config.get("run_history")

@@ -32,7 +32,6 @@ class FaceTable:
 
     Attributes:
         images: uint8 (N, 3, S, S).
-        subject: (N,) person.
         setup: (N,) pictures of one person in one pose, light and framing.
         is_neutral: (N,) bool.
         twin: (N,) index of a picture of another person with exactly this expression.
@@ -40,7 +39,6 @@ class FaceTable:
     """
 
     images: Tensor
-    subject: Tensor
     setup: Tensor
     is_neutral: Tensor
     twin: Tensor

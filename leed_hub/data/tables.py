@@ -45,7 +45,6 @@ def rendered_table(data_dir: str, *, without: tuple[str, ...] = (), only: tuple[
     stem = [file == neutral for file, neutral in zip(faces["file"], faces["neutral_file"], strict=True)]
     return FaceTable(
         images=torch.cat([decode_images(faces, RENDER_SIZE), decode_images(twins, RENDER_SIZE)]),
-        subject=torch.tensor([int(subject) for subject in [*faces["subject"], *twins["subject"]]]),
         setup=torch.cat([group_numbers(list(faces["setup"])), torch.full((len(twins),), -1)]),
         is_neutral=torch.tensor(stem + [False] * len(twins)),
         twin=twin,
@@ -106,7 +105,6 @@ def photograph_table(
         crops.append(crop_face(images[place], matrix, RENDER_SIZE))
     return FaceTable(
         images=torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous(),
-        subject=group_numbers([subjects[index] for index in kept]),
         setup=group_numbers([key if key in neutral_of else None for key in keys]),
         is_neutral=torch.tensor(is_neutral),
         twin=torch.full((len(kept),), -1),
@@ -116,13 +114,12 @@ def photograph_table(
 
 def joined(tables: list[FaceTable]) -> FaceTable:
     """One table of several; group numbers and indices are kept apart."""
-    start, subjects, setups = 0, 0, 0
+    start, setups = 0, 0
     parts = []
     for table in tables:
         parts.append(
             {
                 "images": table.images,
-                "subject": torch.where(table.subject >= 0, table.subject + subjects, -1),
                 "setup": torch.where(table.setup >= 0, table.setup + setups, -1),
                 "is_neutral": table.is_neutral,
                 "twin": torch.where(table.twin >= 0, table.twin + start, -1),
@@ -130,6 +127,5 @@ def joined(tables: list[FaceTable]) -> FaceTable:
             }
         )
         start += len(table.images)
-        subjects += int(table.subject.max()) + 1
         setups += int(table.setup.max()) + 1
     return FaceTable(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})

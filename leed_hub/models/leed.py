@@ -165,9 +165,9 @@ class FaceDecoder(nn.Module):
         self.up0 = ModulatedBlock(w1 + w0, w0, condition_dim)
         self.to_flow = nn.Conv2d(w0, 2, 3, 1, 1)
         self.to_paint = nn.Sequential(nn.Conv2d(w0, 4 * PATCH**2, 3, 1, 1), nn.PixelShuffle(PATCH))
-        for head, bias in ((self.to_flow, 0.0), (self.to_paint[0], 0.0)):
+        for head in (self.to_flow, self.to_paint[0]):  # no flow to begin with, and a plain grey to paint
             nn.init.normal_(head.weight, std=1e-3)
-            nn.init.constant_(head.bias, bias)
+            nn.init.zeros_(head.bias)
 
     def forward(self, features: list[Tensor], point: Tensor, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         condition = torch.relu(self.condition(torch.cat([point, target_point - point], dim=1)))

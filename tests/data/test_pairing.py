@@ -13,7 +13,6 @@ def table() -> FaceTable:
     # setup   0    0   0    1   1   1    -      -
     return FaceTable(
         images=torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(8, 3, 32, 32) * 30,
-        subject=torch.tensor([0, 0, 0, 1, 1, 1, 2, 1]),
         setup=torch.tensor([0, 0, 0, 1, 1, 1, -1, -1]),
         is_neutral=torch.tensor([True, False, False, True, False, False, False, False]),
         twin=torch.tensor([-1, 7, -1, -1, -1, -1, -1, -1]),

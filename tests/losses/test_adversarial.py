@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from leed_hub.losses import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
+from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
 
 
 def test_hinge_discriminator_loss_by_hand():

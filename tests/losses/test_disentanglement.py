@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from leed_hub.losses import (
+from leed_hub.losses.disentanglement import (
     club_upper_bound,
     contrastive_loss,
     gaussian_log_likelihood,

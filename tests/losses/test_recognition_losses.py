@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from leed_hub.losses import encoder_adversarial_loss, expression_classification_loss
+from leed_hub.losses.recognition import encoder_adversarial_loss, expression_classification_loss
 
 
 def test_classification_loss_by_hand():

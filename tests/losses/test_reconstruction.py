@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from leed_hub.losses import (
+from leed_hub.losses.reconstruction import (
     changed_region,
     cycle_loss,
     flow_total_variation,

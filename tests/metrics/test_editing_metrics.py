@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from leed_hub.losses import changed_region
+from leed_hub.losses.reconstruction import changed_region
 from leed_hub.metrics import EditingMetrics
 from leed_hub.metrics.editing import _changed_region
 
