@@ -1,18 +1,18 @@
-"""Where the faces are: five points per face from YuNet or face-alignment, behind one small callable type."""
+"""Where the faces are: five points per face from YuNet, our own network or face-alignment, behind one small type."""
 
 import os
 import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from leed_hub.errors import ConfigError, HubError, ModelLoadError
 
-ALIGNERS = ("auto", "yunet", "face-alignment", "none")
+ALIGNERS = ("auto", "yunet", "leed", "face-alignment", "none")
 YUNET_REPO = "opencv/face_detection_yunet"
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_ENV = "LEED_HUB_YUNET"
@@ -20,6 +20,7 @@ YUNET_ENV = "LEED_HUB_YUNET"
 HUB_BUDGET_S = 10.0
 HUB_REQUEST_S = 3.0
 
+_GREY = (127, 127, 127)  # beyond a picture's edge
 _MIRRORED = [1, 0, 2, 4, 3]  # the five points change places in a mirror
 
 
@@ -39,8 +40,13 @@ class Face:
     points: np.ndarray
 
 
-Locator = Callable[[np.ndarray], list[Face]]
-"""(H, W, 3) RGB uint8 -> its faces, largest box first."""
+class Locator(Protocol):
+    """What finds faces; `name` is the aligner it goes by."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """(H, W, 3) RGB uint8 -> its faces, largest box first."""
 
 
 class YuNetLocator:
@@ -59,11 +65,15 @@ class YuNetLocator:
         HubError: if it has to be downloaded and cannot be.
     """
 
+    name = "yunet"
+
     # (long side, border as a share of the long side), tried until a face is found. `None` keeps a picture between 320
     # and 640: smaller is enlarged, larger reduced. The border serves tight crops, the last pass small faces.
     _PASSES = ((None, 0.0), (320, 0.25), (160, 0.0), (640, 0.5), (1600, 0.0))
     _CROP_SIDES = (128, 192)
     _CROP_SCALE = 2.0  # side of the crop over the longer side of the face's box
+    _TURNS = 5
+    _LEAST_TURN = np.deg2rad(4)
 
     def __init__(self, model_path: str | os.PathLike | None = None, score_threshold: float = 0.7):
         if not 0 < score_threshold < 1:
@@ -96,19 +106,30 @@ class YuNetLocator:
         return [_moved_back(face, scale, (shift, shift)) for face in found]
 
     def _refined_points(self, image: np.ndarray, face: Face) -> np.ndarray:
-        """(5, 2): the mean over crops of two sizes, each also mirrored; the first points if no crop shows the face."""
+        """(5, 2): the mean over crops of two sizes, each also mirrored; the first points if no crop shows the face.
+
+        YuNet draws tilted points too upright, so the crops are turned by the tilt found and looked at again until the
+        face stands upright in them.
+        """
         x0, y0, x1, y1 = face.box
-        centre = np.array([x0 + x1, y0 + y1]) / 2
-        seen = []
-        for side in self._CROP_SIDES:
-            scale = side / (self._CROP_SCALE * max(x1 - x0, y1 - y0))
-            shift = (side - 1) / 2 - scale * centre
-            crop = _cut(image, scale, shift, (side, side))
-            in_crop = self._detect(crop) + [_mirrored(other, side) for other in self._detect(crop[:, ::-1])]
-            for other in (_moved_back(other, scale, shift) for other in in_crop):
-                if _overlap(other.box, face.box) > 0.4:
-                    seen.append(other.points)
-        return np.mean(seen, axis=0, dtype=np.float32) if seen else face.points
+        middle, half = np.array([x0 + x1, y0 + y1]) / 2, self._CROP_SCALE / 2 * max(x1 - x0, y1 - y0)
+        points = face.points
+        for _ in range(self._TURNS):
+            tilt = _tilt(points)
+            axis = half * np.array([np.cos(tilt), np.sin(tilt)])
+            seen = []
+            for side in self._CROP_SIDES:
+                crop = _upright(image, middle, axis, side)
+                for other in self._detect(crop) + [_mirrored(other, side) for other in self._detect(crop[:, ::-1])]:
+                    centre = np.array([other.box[0] + other.box[2], other.box[1] + other.box[3]]) / 2
+                    if np.abs(centre - (side - 1) / 2).max() < side / 8:  # the face itself and no neighbour
+                        seen.append(_placed(other.points, middle, axis, side))
+            if not seen:
+                break
+            points = np.mean(seen, axis=0, dtype=np.float32)
+            if abs(_tilt(points) - tilt) < self._LEAST_TURN:
+                break
+        return points
 
     def _detect(self, pixels: np.ndarray) -> list[Face]:
         """One run at the size given, in coordinates of `pixels`."""
@@ -120,6 +141,83 @@ class YuNetLocator:
             x, y, width, height = (float(value) for value in row[:4])
             faces.append(Face((x, y, x + width, y + height), float(row[14]), row[4:14].reshape(5, 2).copy()))
         return faces
+
+
+class BundledLocator:
+    """Faces by the small network that comes with the package, see `leed_hub.models.face_locator`.
+
+    Its detector runs over a pyramid of the picture; its refiner looks twice at each find in an upright crop, as it is
+    and mirrored, confirms it or not, and places the points.
+
+    Args:
+        folder: a saved `FaceLocatorModel`; the bundled one by default.
+    Raises:
+        ModelLoadError: if its files are missing or broken.
+    """
+
+    name = "leed"
+
+    # Long sides of the pyramid's levels, tried until a face is found; together they hold faces of 1/18 of the picture
+    # up to all of it, then smaller ones.
+    _PASSES = ((320, 160, 80, 40), (640,), (1280,))
+    _BORDER = 12  # pixels of grey around each level: a face may reach beyond the picture
+    _LOOKS = 2  # what is no face rarely passes the second, whose crop is framed by the first one's points
+    _MOST_FINDS = 24  # the refiner looks at the likeliest ones only
+
+    def __init__(self, folder: str | os.PathLike | None = None):
+        from leed_hub.models.face_locator import FaceLocatorModel  # torch comes with it: only when a locator is built
+
+        self._model = FaceLocatorModel.from_pretrained(folder or Path(__file__).parent / "checkpoints" / "locator")
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        _check_image(image)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        for sides in self._PASSES:
+            # Enlarging shows no face that the other levels miss, except in a small picture.
+            most = max(grey.shape) * (2 if sides is self._PASSES[0] else 1)
+            usable = [side for side in sides if side <= most or side == 40]
+            faces = [face for side in usable for face in self._detected(grey, side)]
+            faces = _without_overlaps(faces)[: self._MOST_FINDS]
+            for _ in range(self._LOOKS):
+                faces = _without_overlaps(self._refined(grey, faces)) if faces else []
+            if faces:
+                return sorted(faces, key=_area, reverse=True)
+        return []
+
+    def _detected(self, grey: np.ndarray, side: int) -> list[Face]:
+        """The detector's finds with the long side resized to `side`."""
+        import torch
+
+        scale = side / max(grey.shape)
+        shift = scale * 0.5 - 0.5 + self._BORDER  # corners map to corners, while coordinates name pixel centres
+        size = tuple(8 * -(-round(length * scale + 2 * self._BORDER) // 8) for length in grey.shape[::-1])
+        level = _cut(grey, scale, (shift, shift), size)
+        with torch.inference_mode():
+            scores, points = self._model.detect(_unit(level)[None, None])
+        return [_moved_back(face, scale, (shift, shift)) for face in _faces(scores, points)]
+
+    def _refined(self, grey: np.ndarray, finds: list[Face]) -> list[Face]:
+        """The finds that the refiner takes for faces, with its points."""
+        import torch
+
+        from leed_hub.models.face_locator import face_frames, placed
+
+        size = self._model.config.crop_size
+        middles, axes = face_frames(torch.from_numpy(np.stack([face.points for face in finds])))
+        crops = [_upright(grey, *frame, size) for frame in zip(middles.numpy(), self._half(axes).numpy(), strict=True)]
+        crops = _unit(np.stack(crops))[:, None]
+        with torch.inference_mode():
+            logits, points = self._model.refiner(torch.cat([crops, crops.flip(-1)]))
+        logits, mirrored_logits = logits.chunk(2)
+        points, mirrored = points.chunk(2)
+        scores = torch.sigmoid((logits + mirrored_logits) / 2)
+        points = (points + mirrored[:, _MIRRORED] * torch.tensor([-1.0, 1.0])) / 2
+        kept = scores > self._model.config.score_threshold
+        return _faces(scores[kept], placed(points[kept], middles[kept], self._half(axes)[kept]))
+
+    def _half(self, axes):
+        """A face's axis as that of half its crop."""
+        return axes * self._model.config.crop_scale / 2
 
 
 class FaceAlignmentLocator:
@@ -136,6 +234,8 @@ class FaceAlignmentLocator:
         HubError: at the first call, if the weights cannot be downloaded.
         ModelLoadError: at the first call, if a weight file is broken.
     """
+
+    name = "face-alignment"
 
     def __init__(self, device: str = "cpu", face_detector: str = "sfd"):
         self._device, self._face_detector = device, face_detector
@@ -207,8 +307,8 @@ def build_locator(aligner: str) -> Locator | None:
     """The locator of that name, built once per process; `None` means that pictures are face crops already.
 
     Args:
-        aligner (str): "yunet", "face-alignment", "none", or "auto": YuNet where its file is at hand or can be fetched;
-            otherwise one warning per process, and `None`.
+        aligner (str): "yunet", "leed" (the bundled network), "face-alignment", "none", or "auto": YuNet where its file
+            is at hand or can be fetched; otherwise one warning per process, and the bundled network.
     Raises:
         ConfigError: if the name is another one.
         ModelLoadError, HubError: as the locators do.
@@ -217,22 +317,25 @@ def build_locator(aligner: str) -> Locator | None:
         raise ConfigError(f"aligner is one of {', '.join(ALIGNERS)}; got {aligner!r}.")
     if aligner == "none":
         return None
-    key = ("face-alignment", None) if aligner == "face-alignment" else ("yunet", os.environ.get(YUNET_ENV))
     with _locators_lock:
-        if _locators.get(key) is not None:
-            return _locators[key]
-        if aligner == "auto" and key in _locators:
-            return None  # the Hub could not be reached before, and the user has been told
-        try:
-            _locators[key] = FaceAlignmentLocator() if aligner == "face-alignment" else YuNetLocator()
-        except HubError as error:
-            if aligner != "auto":
-                raise
-            _locators[key] = None
-            warnings.warn(
-                f"Pictures are taken as face crops, because no face detector is at hand: {error}", stacklevel=2
-            )
-        return _locators[key]
+        if aligner != "auto":
+            return _built(aligner)
+        key = ("yunet", os.environ.get(YUNET_ENV))
+        if _locators.get(key, True) is not None:  # None: the Hub could not be reached before, and the user knows
+            try:
+                return _built("yunet")
+            except HubError as error:
+                _locators[key] = None
+                warnings.warn(f"Faces are looked for by the small bundled network: {error}", stacklevel=2)
+        return _built("leed")
+
+
+def _built(name: str) -> Locator:
+    key = (name, os.environ.get(YUNET_ENV) if name == "yunet" else None)
+    if _locators.get(key) is None:
+        classes = {each.name: each for each in (YuNetLocator, BundledLocator, FaceAlignmentLocator)}
+        _locators[key] = classes[name]()
+    return _locators[key]
 
 
 def _load_yunet(path: Path, score_threshold: float):
@@ -313,7 +416,62 @@ def _cut(image: np.ndarray, scale: float, shift: tuple[float, float], size: tupl
     gain = scale / ratio
     offset = scale * (start - 0.5) + shift + gain * 0.5
     matrix = np.array([[gain[0], 0, offset[0]], [0, gain[1], offset[1]]])
-    return cv2.warpAffine(part, matrix, size.tolist(), flags=cv2.INTER_LINEAR, borderValue=(127, 127, 127))
+    return cv2.warpAffine(part, matrix, size.tolist(), flags=cv2.INTER_LINEAR, borderValue=_GREY)
+
+
+def _upright(image: np.ndarray, middle: np.ndarray, half: np.ndarray, size: int) -> np.ndarray:
+    """A crop of `size` pixels a side around `middle`; `half` (2,) points from there to the middle of its right edge."""
+    length = float(np.hypot(*half))
+    wide = 3 * size // 2  # room to turn in
+    scale = size / (2 * length)
+    reduced = _cut(image, scale, (wide - 1) / 2 - scale * middle, (wide, wide))
+    cos, sin = half / length
+    turn = np.array([[cos, sin], [-sin, cos]])
+    shift = (size - 1) / 2 - turn @ np.full(2, (wide - 1) / 2)
+    return cv2.warpAffine(reduced, np.column_stack([turn, shift]), (size, size), borderValue=_GREY)
+
+
+def _placed(points: np.ndarray, middle: np.ndarray, half: np.ndarray, size: int) -> np.ndarray:
+    """Points (N, 2) of an `_upright` crop in coordinates of its picture."""
+    along = (points - (size - 1) / 2) / (size / 2)
+    return middle + along @ np.array([half, [-half[1], half[0]]])
+
+
+def _tilt(points: np.ndarray) -> float:
+    """How far a face is turned clockwise in its picture, in radians: the way from its mouth to its eyes."""
+    x, y = points[:2].mean(axis=0) - points[3:].mean(axis=0)
+    return float(np.arctan2(x, -y))
+
+
+def _unit(pixels: np.ndarray):
+    """uint8 -> float tensor in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(pixels).float() / 127.5 - 1
+
+
+def _faces(scores, points) -> list[Face]:
+    """Faces of scores (N,) and points (N, 5, 2), both tensors; the box follows from the points."""
+    import torch
+
+    from leed_hub.models.face_locator import MEAN_BOX, face_frames, placed
+
+    middles, axes = face_frames(points)
+    corners = torch.tensor(MEAN_BOX).view(2, 2)
+    centres = placed(corners.mean(dim=0, keepdim=True), middles, axes)[:, 0]
+    reach = (corners[1] - corners[0]) / 2 * axes.norm(dim=1, keepdim=True)  # a turned face keeps an upright box
+    boxes = torch.cat([centres - reach, centres + reach], dim=1)
+    rows = (boxes.tolist(), scores.tolist(), points.numpy())
+    return [Face(tuple(box), score, five) for box, score, five in zip(*rows, strict=True)]
+
+
+def _without_overlaps(faces: list[Face], most: float = 0.35) -> list[Face]:
+    """The likeliest first; of several that overlap by more than `most`, the likeliest only."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if all(_overlap(face.box, other.box) <= most for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _moved_back(face: Face, scale: float, shift: tuple[float, float]) -> Face:
