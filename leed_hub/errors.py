@@ -9,6 +9,10 @@ class BadImageError(LeedHubError):
     """The picture cannot be read, is too large, or is of a format we do not open."""
 
 
+class BadVideoError(LeedHubError):
+    """The video cannot be read or written, or is none."""
+
+
 class NoFaceError(LeedHubError):
     """No face was found where one is needed."""
 
@@ -19,6 +23,10 @@ class ModelLoadError(LeedHubError):
 
 class HubError(LeedHubError):
     """The Hub refused or could not be reached; the sentence says which and what to do."""
+
+
+class ExportError(LeedHubError):
+    """A network cannot be written as ONNX; the sentence says why, or which package is missing."""
 
 
 class CorpusError(LeedHubError):
