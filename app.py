@@ -67,8 +67,15 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
     """The page around two loaded pipelines."""
 
     @on_gpu
-    def edit(source: str, reference: str, strength: float, consent: bool, progress=gr.Progress()):  # noqa: B008
-        """Give the source face the expression of the reference face; returns before/after and a PNG file."""
+    def edit(
+        source: str,
+        reference: str,
+        strength: float,
+        consent: bool,
+        face: str = "largest",
+        progress=gr.Progress(),  # noqa: B008
+    ):
+        """Give the source face, or all, the expression of the reference face; returns before/after and a PNG file."""
         if not consent:
             raise gr.Error("Please confirm that you may use these pictures.", print_exception=False)
         if not source or (not reference and strength > 0):
@@ -76,7 +83,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         progress(0.1, desc="Finding the faces")
         try:
             before = load_image(source)
-            result = editor(before, reference or None, strength)
+            result = editor(before, reference or None, strength, face=face)
         except LeedHubError as error:
             raise told(error) from error
         progress(0.9, desc="Saving")
@@ -87,8 +94,8 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         save_edited(result.image, folder / "edited.png", software=editor.software)
         before.save(folder / "before.png")
         note = "Faces found by: " + result.aligner
-        if result.aligner == "none":
-            note += " (no face detector is at hand, so the pictures were taken as face crops)"
+        if result.aligner == "leed":
+            note += " (the small network that comes with leed_hub, as YuNet is not at hand)"
         edited = str(folder / "edited.png")
         return (str(folder / "before.png"), edited), edited, note
 
@@ -104,8 +111,8 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
             raise told(error) from error
         if not faces:
             raise gr.Error("No face was found; use a picture where a face is well visible.", print_exception=False)
-        if faces[0].aligner == "none":
-            gr.Warning("No face detector is at hand, so the whole picture was taken as a face crop.")
+        if faces[0].aligner == "leed":
+            gr.Warning("YuNet is not at hand, so the small network that comes with leed_hub found the faces.")
         marked = photo.copy()
         draw = ImageDraw.Draw(marked)
         line = max(2, round(max(photo.size) / 250))
@@ -126,6 +133,12 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
                         source = face_image("Source: whose face is edited", "edit-source")
                         reference = face_image("Reference: whose expression it takes", "edit-reference")
                     strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
+                    face = gr.Radio(
+                        [("the largest face", "largest"), ("all faces", "all")],
+                        value="largest",
+                        label="If the source shows several: edit",
+                        elem_id="edit-face",
+                    )
                     consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
                     edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
                 with gr.Column():
@@ -134,7 +147,9 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
                     )
                     download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
                     note = gr.Markdown(elem_id="edit-note")
-            edit_button.click(edit, [source, reference, strength, consent], [result, download, note], api_name="edit")
+            edit_button.click(
+                edit, [source, reference, strength, consent, face], [result, download, note], api_name="edit"
+            )
             gr.Examples(
                 [
                     [str(EXAMPLES / "source.png"), str(EXAMPLES / f"{name}.png")]

@@ -1,4 +1,7 @@
-"""The command line `leed-hub`: edit, classify, evaluate, push. Bad input gets one sentence and exit code 2."""
+"""The command line `leed-hub`: edit, edit-video, classify, evaluate, push, export.
+
+Bad input gets one sentence and exit code 2.
+"""
 
 import csv
 import json
@@ -26,6 +29,7 @@ Card = Annotated[
     bool, typer.Option("--card", help="Also write the numbers into the card of MODEL, which must be a folder.")
 ]
 JsonFile = Annotated[Path, typer.Option("--json", help="Where the numbers go.")]
+RenderedFaces = Annotated[Path, typer.Option("--data-dir", help="Folder of the rendered faces.")]
 
 
 class Aligner(StrEnum):
@@ -33,8 +37,12 @@ class Aligner(StrEnum):
 
     auto = "auto"
     yunet = "yunet"
+    leed = "leed"
     face_alignment = "face-alignment"
     none = "none"
+
+
+FaceOption = Annotated[str, typer.Option("--face", help="Whose: largest, all, or a number, 0 being the largest.")]
 
 
 class Format(StrEnum):
@@ -63,6 +71,7 @@ def edit(
     reference: Annotated[Path, typer.Argument(help="A face with the wanted expression.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .png, .jpg or .webp.")],
     strength: Annotated[float, typer.Option(help="0 neutral, 1 as the reference, up to 2 exaggerated.")] = 1.0,
+    face: FaceOption = "largest",
     model: Model = None,
     aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,
 ) -> None:
@@ -72,9 +81,39 @@ def edit(
         from leed_hub.pipelines import ExpressionEditor
 
         editor = ExpressionEditor.from_pretrained(model, aligner=aligner)
-        result = editor(source, reference, strength)
+        result = editor(source, reference, strength, face=face_choice(face))
         save_edited(result.image, output, software=editor.software)
-        print(f"Wrote {output} ({result.image.width}x{result.image.height}, faces found by: {result.aligner}).")
+        edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
+        size = f"{result.image.width}x{result.image.height}"
+        print(f"Wrote {output} ({size}, {edited}faces found by: {result.aligner}).")
+
+
+@app.command("edit-video")
+def edit_video(
+    source: Annotated[Path, typer.Argument(help="The video, or the picture, to edit.")],
+    reference: Annotated[Path, typer.Argument(help="A face with the wanted expression: a picture or a video.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .mp4.")],
+    strength: Annotated[float, typer.Option(help="0 neutral, 1 as the reference, up to 2 exaggerated.")] = 1.0,
+    face: FaceOption = "largest",
+    model: Model = None,
+    aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,
+) -> None:
+    """Give a video the expression of a picture or a video, or a picture that of a video; the result is marked."""
+    with plain_errors():
+        from leed_hub.pipelines import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, aligner=aligner)
+        options = {"strength": strength, "face": face_choice(face), "progress": True}
+        result = editor.edit_video(source, reference, output, **options)
+        sound = f"sound {result.sound}" if result.sound else "no sound"
+        print(f"Wrote {output} ({result.frames} frames, {sound}, faces found by: {result.aligner}).")
+        if result.frames_without_face:
+            print(f"Note: no face was seen in {result.frames_without_face} frames.", file=sys.stderr)
+
+
+def face_choice(face: str) -> str | int:
+    """A number where one was typed; what else is allowed, the pipeline knows."""
+    return int(face) if face.isdecimal() else face
 
 
 @app.command()
@@ -151,6 +190,58 @@ def evaluate_recognition_command(
         report(numbers, json_file, recognizer, model if card else None)
 
 
+@evaluate_app.command("disentanglement")
+def evaluate_disentanglement_command(
+    data_dir: RenderedFaces,
+    json_file: JsonFile,
+    model: Model = None,
+    card: Card = False,
+) -> None:
+    """Probe an editor's codes: the expression code for the person, the neutral point for the expression."""
+    with plain_errors():
+        from leed_hub.evaluation import evaluate_disentanglement
+        from leed_hub.pipelines import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, aligner="none")
+        numbers = evaluate_disentanglement(editor, data_dir, progress=True)
+        report(numbers, json_file, editor, model if card else None)
+
+
+@evaluate_app.command("strength")
+def evaluate_strength_command(
+    data_dir: RenderedFaces,
+    json_file: JsonFile,
+    model: Model = None,
+    card: Card = False,
+) -> None:
+    """Take expressions off, scale them and mix them, and see whether the face follows evenly."""
+    with plain_errors():
+        from leed_hub.evaluation import evaluate_strength
+        from leed_hub.pipelines import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, aligner="none")
+        report(evaluate_strength(editor, data_dir, progress=True), json_file, editor, model if card else None)
+
+
+@evaluate_app.command("photographs")
+def evaluate_photographs_command(
+    data_dir: Annotated[Path, typer.Option(help="Folder of the Face Research Lab London Set.")],
+    json_file: JsonFile,
+    model: Model = None,
+    aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,
+    card: Card = False,
+) -> None:
+    """Make photographs smile and smiles neutral, judged by the bundled recogniser."""
+    with plain_errors():
+        from leed_hub.evaluation import evaluate_photographs
+        from leed_hub.pipelines import ExpressionEditor, ExpressionRecognizer
+
+        editor = ExpressionEditor.from_pretrained(model, aligner=aligner)
+        recognizer = ExpressionRecognizer.from_pretrained(aligner=aligner)
+        numbers = evaluate_photographs(editor, recognizer, data_dir, progress=True)
+        report(numbers, json_file, editor, model if card else None)
+
+
 def report(numbers: dict, json_file: Path, pipeline, card_folder: str | None) -> None:
     """Write all numbers, print the single ones, and put the main ones into the card of a saved model."""
     from leed_hub.evaluation import record_in_card, write_json
@@ -175,6 +266,21 @@ def push(
         from leed_hub.hub import push_folder
 
         print(push_folder(folder, repo_id, private=private))
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="FOLDER_OR_NAME", help="A folder, ORG/NAME on the Hub, editor or recognizer.")
+    ],
+    out_folder: Annotated[Path, typer.Argument(help="Where the graphs, config and card go.")],
+) -> None:
+    """Write a model as ONNX graphs that give the same numbers without torch."""
+    with plain_errors():
+        from leed_hub.export import export_folder
+
+        for path in export_folder(model, out_folder):
+            print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ def load_image(source: str | os.PathLike | Image.Image | np.ndarray | bytes) -> 
         return _upright_rgb(image, name)
 
 
+def edited_xmp(software: str) -> str:
+    """The XMP packet that declares an AI edit and names what made it."""
+    printable = "".join(c if c.isprintable() else " " for c in software)  # XML has no control characters
+    return _XMP.format(software=escape(printable), source_type=DIGITAL_SOURCE_TYPE)
+
+
 def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> bytes:
     """Encode an edited picture with XMP metadata that declares the AI edit, as EU AI Act Art. 50(2) asks for.
 
@@ -76,8 +82,7 @@ def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> byt
     """
     if image_format not in SAVE_FORMATS.values():
         raise BadImageError(f"An edited picture is saved as PNG, JPEG or WEBP, not as {image_format!r}.")
-    printable = "".join(c if c.isprintable() else " " for c in software)  # XML has no control characters
-    xmp = _XMP.format(software=escape(printable), source_type=DIGITAL_SOURCE_TYPE)
+    xmp = edited_xmp(software)
     if image_format == "PNG":
         from PIL.PngImagePlugin import PngInfo
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -25,28 +25,32 @@ from leed_hub.errors import ConfigError, NoFaceError
 from leed_hub.faces import Face, Locator, build_locator
 from leed_hub.images import load_image
 from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
-from leed_hub.models.leed import FaceEncoding, LEEDModel
+from leed_hub.models.leed import LEEDModel, LEEDOutput
+from leed_hub.tracking import FaceChoice, check_face_choice, choose_faces
 from leed_hub.transforms import crop_face, crop_matrix, crop_tensor, set_back, square_matrix, to_bytes
+
+if TYPE_CHECKING:
+    from leed_hub.video_editing import VideoEditResult
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
 MAX_STRENGTH = 2.0  # beyond it a displacement lies far from all the training saw
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EditResult:
     """An edit.
 
     Attributes:
-        image: the photograph with the edited face set back into it; RGB, same size as the source.
-        crop: the edited face as the network sees it; RGB, the model's `image_size` square.
-        face: the source's face, or None where the picture was taken as a face crop.
-        aligner: what found the faces: "yunet", "face-alignment" or "none".
+        image: the photograph with the edited faces set back into it; RGB, same size as the source.
+        crops: the edited faces as the network makes them, in the order of `faces`; RGB, `image_size` squares.
+        faces: the faces that were edited, largest first; none where the picture was taken as one face crop.
+        aligner: what found the faces: "yunet", "leed", "face-alignment" or "none".
     """
 
     image: Image.Image
-    crop: Image.Image
-    face: Face | None
+    crops: tuple[Image.Image, ...]
+    faces: tuple[Face, ...]
     aligner: str
 
 
@@ -59,7 +63,7 @@ class FaceReading:
         scores: category -> probability; they sum to 1.
         box: (x0, y0, x1, y1) in pixels of the picture.
         expression_code: h_e, (D,) float32.
-        aligner: what found the face: "yunet", "face-alignment" or "none" (the picture was taken as a face crop).
+        aligner: what found the face: "yunet", "leed", "face-alignment" or "none" (the picture was a face crop).
     """
 
     label: str
@@ -67,6 +71,16 @@ class FaceReading:
     box: tuple[float, float, float, float]
     expression_code: np.ndarray
     aligner: str
+
+
+def check_strength(strength: float, reference: object) -> float:
+    """The strength as a float; `ConfigError` if it is out of range, or needs a reference that is not there."""
+    strength = float(strength)
+    if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
+        raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
+    if reference is None and strength > 0:
+        raise ConfigError("A reference is needed unless strength is 0, which gives the neutral face.")
+    return strength
 
 
 class _Pipeline:
@@ -96,7 +110,7 @@ class _Pipeline:
 
         Args:
             name_or_folder: nothing for the checkpoint that comes with the package, a folder, or "org/name" on the Hub.
-            aligner: how faces are found: "auto", "yunet", "face-alignment" or "none" (pictures are face crops).
+            aligner: how faces are found: "auto", "yunet", "leed", "face-alignment" or "none" (pictures are face crops).
             device: "auto", or a torch device.
             **hub_options: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
         Raises:
@@ -117,7 +131,7 @@ class _Pipeline:
         locator: Locator | None = build_locator(name)
         if locator is None:
             return None, "none"
-        return locator(photo), "yunet" if name == "auto" else name
+        return locator(photo), locator.name
 
     def _matrix(self, photo: np.ndarray, face: Face | None) -> np.ndarray:
         """Photograph pixels -> crop pixels, (2, 3)."""
@@ -144,40 +158,48 @@ class ExpressionEditor(_Pipeline):
         strength: float = 1.0,
         *,
         weights: Sequence[float] | None = None,
+        face: FaceChoice = "largest",
         aligner: str | None = None,
     ) -> EditResult:
-        """Edit the largest face of a photograph.
+        """Edit the largest face of a photograph, another one, or all.
 
         Args:
             source: the photograph: path, bytes, PIL image or array (H, W, 3).
             reference: whose expression it takes; several are mixed; None only with strength 0, the neutral face.
             strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
             weights: one a reference, not all zero; equal parts by default.
+            face: which of the source's faces: "largest", "all", or a number, 0 being the largest. Of a reference it is
+                always the largest.
             aligner: instead of the pipeline's own.
         Raises:
             BadImageError: if a picture cannot be read.
             NoFaceError: if one shows no face; the sentence says which.
-            ConfigError: if strength or weights are out of range.
+            ConfigError: if strength or weights are out of range, or the source has no face of that number.
         """
-        strength = float(strength)
-        if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
-            raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
-        if reference is None and strength > 0:
-            raise ConfigError("A reference is needed unless strength is 0, which gives the neutral face.")
+        check_face_choice(face)
+        strength = check_strength(strength, reference)
         photo = np.asarray(load_image(source))
         faces, found_by = self._find(photo, aligner)
         if faces is not None and not faces:
             raise NoFaceError("No face was found in the source picture; use one where a face is well visible.")
-        face = faces[0] if faces else None
-        matrix = self._matrix(photo, face)
-        crop = self._tensor([crop_face(photo, matrix, self.size)], 3)
-        encoding = self.model.encode(crop)
+        chosen = [None] if faces is None else choose_faces(faces, face)
+        matrices = [self._matrix(photo, one) for one in chosen]
+        crops = self._tensor([crop_face(photo, matrix, self.size) for matrix in matrices], 3)
+        encoding = self.model.encode(crops)
         if reference is None:
             code = torch.zeros_like(encoding.expression_code)
         else:
             several = isinstance(reference, list | tuple)
             code = self.read_expression(list(reference) if several else [reference], weights, aligner=aligner)
-        return self._render(photo, matrix, face, found_by, crop, encoding, code, strength)
+            code = code.expand(len(crops), -1)
+        output = self.model.decode(crops, encoding, code, strength)
+        small = to_bytes(output.edited).permute(0, 2, 3, 1).cpu().numpy()
+        return EditResult(
+            image=Image.fromarray(self._set_back(photo, matrices, output)),
+            crops=tuple(Image.fromarray(crop) for crop in small),
+            faces=tuple(one for one in chosen if one is not None),
+            aligner=found_by,
+        )
 
     @torch.inference_mode()
     def read_expression(
@@ -201,27 +223,44 @@ class ExpressionEditor(_Pipeline):
         shares = torch.tensor(shares / shares.sum(), dtype=codes.dtype, device=codes.device)
         return shares @ codes[None]
 
-    def _render(
+    def edit_video(
         self,
-        photo: np.ndarray,
-        matrix: np.ndarray,
-        face: Face | None,
-        found_by: str,
-        crop: torch.Tensor,
-        encoding: FaceEncoding,
-        code: torch.Tensor,
-        strength: float,
-    ) -> EditResult:
-        output = self.model.decode(crop, encoding, code, strength)
-        edited = set_back(
-            photo,
-            matrix,
-            output.flow[0].permute(1, 2, 0).cpu().numpy(),
-            output.mask[0, 0].cpu().numpy(),
-            output.color[0].permute(1, 2, 0).cpu().numpy(),
+        source: Picture,
+        reference: Picture | None,
+        output: str | os.PathLike,
+        *,
+        strength: float = 1.0,
+        face: FaceChoice = "largest",
+        aligner: str | None = None,
+        progress: bool = False,
+    ) -> "VideoEditResult":
+        """Edit a video by a picture or a video, or bring a picture to life by a video; see `video_editing.edit_video`.
+
+        Example:
+            >>> editor.edit_video("me.mp4", "laughing.jpg", "edited.mp4", strength=0.8)  # doctest: +SKIP
+        """
+        from leed_hub.video_editing import edit_video  # PyAV only where it is needed
+
+        return edit_video(
+            self, source, reference, output, strength=strength, face=face, aligner=aligner, progress=progress
         )
-        small = to_bytes(output.edited[0]).permute(1, 2, 0).cpu().numpy()
-        return EditResult(Image.fromarray(edited), Image.fromarray(small), face, found_by)
+
+    def _set_back(
+        self, photo: np.ndarray, matrices: list[np.ndarray], output: LEEDOutput, presence: Sequence[float] | None = None
+    ) -> np.ndarray:
+        """The photograph with every edit in it; each starts from the one before, so that none is lost where they meet.
+
+        Args:
+            photo: (H, W, 3) uint8.
+            matrices: one (2, 3) a face, photograph pixels -> crop pixels.
+            output: what the network made of those crops.
+            presence: how much of each edit is wanted, in 0..1; all of it by default.
+        """
+        presence = presence or [1.0] * len(matrices)
+        fields = [field.permute(0, 2, 3, 1).cpu().numpy() for field in (output.flow, output.mask, output.color)]
+        for matrix, share, flow, mask, color in zip(matrices, presence, *fields, strict=True):
+            photo = set_back(photo, matrix, self.size, share * flow, share * mask[..., 0], color)
+        return photo
 
 
 class ExpressionRecognizer(_Pipeline):

@@ -4,12 +4,17 @@ Training, evaluation, command line and page all come through here: two preproces
 Points are (x, y) in pixels; the centre of the first pixel is (0, 0).
 """
 
+from functools import partial
+
 import cv2
 import numpy as np
 import torch
 from skimage.transform import SimilarityTransform
 from torch import Tensor
 
+STRIP_ROWS = 64  # a face that fills a large photograph is set back in strips, which also stay in the cache
+GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
+LEAST_PAINT = 1 / 512  # of a mask; half a grey level at most
 ALIGNED_POINTS = (0, 1, 3, 4)  # of a locator's five: both eyes and both mouth corners; the nose tip moves with yaw
 
 
@@ -98,7 +103,7 @@ def crop_tensor(crop: np.ndarray, channels: int = 3) -> Tensor:
 
 
 def set_back(
-    photo: np.ndarray, matrix: np.ndarray, flow: np.ndarray, mask: np.ndarray, color: np.ndarray
+    photo: np.ndarray, matrix: np.ndarray, size: int, flow: np.ndarray, mask: np.ndarray, color: np.ndarray
 ) -> np.ndarray:
     """Carry an edit from the crop into the photograph, at the photograph's own sharpness.
 
@@ -107,41 +112,75 @@ def set_back(
 
     Args:
         photo: (H, W, 3) uint8.
-        matrix: (2, 3), photograph pixels -> crop pixels of a crop with the side of `mask`.
-        flow: (h, w, 2) float32, (x, y) offsets in units of half the crop's side.
-        mask: (S, S) float32 in [0, 1].
-        color: (S, S, 3) float32 in [-1, 1].
+        matrix: (2, 3), photograph pixels -> crop pixels.
+        size: side of the crop.
+        flow: (h, h, 2) float32, (x, y) offsets in units of half the crop's side.
+        mask: (m, m) float32 in [0, 1].
+        color: (c, c, 3) float32 in [-1, 1]. The three fields cover the crop at any resolution each.
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    size = mask.shape[0]
     left, top, right, bottom = covered_box(matrix, size, photo.shape)
-    width, height = right - left, bottom - top
-    # Move the crop's frame to the box's corner: only the box is computed.
-    to_box = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], dtype=np.float64)
-    to_crop = np.vstack([matrix, [0, 0, 1]])
-    box_matrix = (to_box @ np.linalg.inv(to_crop))[:2]
-
-    def lay(field: np.ndarray) -> np.ndarray:
-        """A field over the crop, sampled at the box's pixels; zero outside the crop."""
-        scale = size / field.shape[0]
-        own_pixels = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
-        return cv2.warpAffine(
-            field, box_matrix @ own_pixels, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT
-        )
-
-    margin = 2 / flow.shape[0]  # cubic sampling reads two cells away
-    moved = lay(flow * border_fade(flow.shape[0], margin)[:, :, None]) * (size / 2)
-    to_photo = np.linalg.inv(matrix[:, :2]).astype(np.float32)  # an offset in crop pixels -> in photograph pixels
-    x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
-    map_x = x + moved[..., 0] * to_photo[0, 0] + moved[..., 1] * to_photo[0, 1]
-    map_y = y + moved[..., 0] * to_photo[1, 0] + moved[..., 1] * to_photo[1, 1]
-    warped = cv2.remap(photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    painted = lay(np.dstack([mask * border_fade(size, margin), (color + 1) * 127.5]).astype(np.float32))
-    alpha = painted[..., :1].clip(0, 1)
+    to_photo = np.linalg.inv(matrix[:, :2]) * (size / 2)  # an offset in half sides of the crop -> in photograph pixels
+    margin = 2 / min(flow.shape[0], mask.shape[0])  # cubic sampling reads two cells away
+    offset = (flow * border_fade(flow.shape[0], margin)[:, :, None]) @ to_photo.T
+    mask = mask * border_fade(mask.shape[0], margin)
+    color = (color + 1) * 127.5
+    region = photo[top:bottom, left:right]
+    if (region == region[..., :1]).all():  # a photograph without colours gets none
+        color = np.repeat(color.mean(axis=2, keepdims=True), 3, axis=2)
+    noise = _noise_limit(region)
+    from_crop = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+    columns = np.arange(left, right, dtype=np.float32)
     edited = photo.copy()
-    edited[top:bottom, left:right] = np.rint((1 - alpha) * warped + alpha * painted[..., 1:]).clip(0, 255)
+    for first in range(top, bottom, STRIP_ROWS):
+        last = min(first + STRIP_ROWS, bottom)
+        to_strip = np.array([[1, 0, -left], [0, 1, -first], [0, 0, 1]], dtype=np.float64) @ from_crop
+        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=last - first)
+        moved, alpha = lay(offset), lay(mask)
+        places = moved + np.stack(np.broadcast_arrays(columns, np.arange(first, last, dtype=np.float32)[:, None]), -1)
+        # Lanczos keeps more of the grain than cubic sampling does.
+        laid = cv2.remap(photo, places, None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+        painted = np.flatnonzero(alpha.max(axis=0) > LEAST_PAINT)
+        if len(painted):
+            part = slice(painted[0], painted[-1] + 1)
+            shares = alpha[:, part, None].clip(0, 1)
+            warped = laid[:, part].astype(np.float32)
+            mixed = warped + shares * (lay(color)[:, part] - warped)
+            # Paint has no grain of its own. The photograph's is added to what is left of the warped one's: amplitudes
+            # add up where that has not moved, variances where it has.
+            apart = (np.abs(moved[:, part]).max(axis=2, keepdims=True) / GRAIN_SIZE).clip(0, 1)
+            shares = (1 - apart) * shares + apart * np.sqrt(shares * (2 - shares))
+            mixed += shares * _grain(photo, left + part.start, first, left + part.stop, last).clip(-noise, noise)
+            laid[:, part] = np.rint(mixed).clip(0, 255)
+        edited[first:last, left:right] = laid
     return edited
+
+
+def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, width: int, height: int) -> np.ndarray:
+    """A field over the crop, (n, n[, C]), sampled at a strip's pixels: (height, width[, C]); zero outside the crop."""
+    scale = crop_size / field.shape[0]
+    own_pixels = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
+    matrix = (to_strip @ own_pixels)[:2]
+    field = field.astype(np.float32)
+    return cv2.warpAffine(field, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _grain(photo: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """What is finer than `GRAIN_SIZE` there, (h, w, 3) float32."""
+    margin = round(4 * GRAIN_SIZE)  # as far as the blur looks
+    above, before = min(top, margin), min(left, margin)
+    area = photo[top - above : bottom + margin, left - before : right + margin].astype(np.float32)
+    fine = area - cv2.GaussianBlur(area, (0, 0), GRAIN_SIZE)
+    return fine[above : above + bottom - top, before : before + right - left]
+
+
+def _noise_limit(region: np.ndarray) -> float:
+    """Two standard deviations of the noise in the middle of a face; what is finer and stronger than that is an edge."""
+    height, width = region.shape[:2]
+    y, x = max(0, height // 2 - 128), max(0, width // 2 - 128)
+    fine = _grain(region, x, y, min(x + 256, width), min(y + 256, height))
+    return 3 * float(np.median(np.abs(fine)))
 
 
 def border_fade(size: int, margin: float, width: float = 0.08) -> np.ndarray:

@@ -34,4 +34,4 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def two_threads():
     """The same small number of threads everywhere, so that sums come out the same."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", 2)), os.cpu_count() or 1))

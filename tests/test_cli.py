@@ -32,6 +32,30 @@ def test_edit_writes_a_marked_picture_of_the_sources_size(faces, tmp_path):
     assert is_marked_edited(tmp_path / "out.jpg")
 
 
+def test_edit_takes_all_faces(faces, tmp_path):
+    both = Image.new("RGB", (1024, 512))
+    for place, photo in zip((0, 512), faces, strict=True):
+        both.paste(Image.open(photo), (place, 0))
+    both.save(tmp_path / "both.png")
+    done = run("edit", tmp_path / "both.png", faces[1], "--output", tmp_path / "out.png", "--face", "all")
+    assert done.exit_code == 0, done.output
+    assert "2 faces edited" in done.output
+
+
+def test_edit_video_writes_a_marked_video(faces, tmp_path):
+    import numpy as np
+    from test_video import make_video
+
+    from leed_hub.video import VideoFrames, is_marked_edited
+
+    source = make_video(tmp_path / "source.mp4", [np.asarray(Image.open(faces[0]).convert("RGB"))] * 3, sound="aac")
+    done = run("edit-video", source, faces[1], "-o", tmp_path / "out.mp4", "--strength", "0.8", "--face", "0")
+    assert done.exit_code == 0, done.output
+    assert "3 frames, sound copied" in done.stdout
+    assert VideoFrames(tmp_path / "out.mp4").n_frames == 3
+    assert is_marked_edited(tmp_path / "out.mp4")
+
+
 def test_classify_prints_the_same_reading_in_every_format(faces):
     table, as_json, as_csv = (run("classify", faces[1], "--format", form) for form in ("table", "json", "csv"))
     (face,) = json.loads(as_json.stdout)
@@ -48,8 +72,15 @@ def test_classify_prints_the_same_reading_in_every_format(faces):
         (["edit", "{face}", "{face}", "--output", "out.png", "--strength", "9"], "strength"),
         (["edit", "{face}", "{face}", "--output", "out.gif"], "out.gif"),
         (["edit", "{face}", "{face}", "--output", "out.png", "--model", "no/such/folder"], "Folder not found"),
+        (["edit", "{face}", "{face}", "--output", "out.png", "--face", "3"], "number 3"),
+        (["edit", "{face}", "{face}", "--output", "out.png", "--face", "left"], "left"),
+        (["edit-video", "missing.mp4", "{face}", "-o", "out.mp4"], "missing.mp4"),
+        (["edit-video", "{face}", "{face}", "-o", "out.mp4"], "pictures"),
         (["classify", "missing.jpg"], "missing.jpg"),
         (["evaluate", "editing", "--data", "nowhere", "--json", "out.json"], "nowhere"),
+        (["evaluate", "disentanglement", "--data-dir", "nowhere", "--json", "out.json"], "nowhere"),
+        (["evaluate", "strength", "--data-dir", "nowhere", "--json", "out.json"], "nowhere"),
+        (["evaluate", "photographs", "--data-dir", "nowhere", "--json", "out.json"], "nowhere"),
         (["evaluate", "recognition", "--corpus", "fer", "--data-dir", ".", "--split", "x", "--json", "o.json"], "fer"),
         (["push", "nowhere", "org/name"], "nowhere"),
     ],

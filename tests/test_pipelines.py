@@ -40,7 +40,7 @@ def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB")).astype(int)
 
 
-@pytest.mark.parametrize("name", ["editor", "recognizer"])
+@pytest.mark.parametrize("name", ["editor", "recognizer", "locator"])
 def test_bundled_files_are_whole_and_small_and_come_with_a_card(name):
     files = {path.name: path.stat().st_size for path in (BUNDLED / name).iterdir()}
     assert files.keys() == {"config.json", "model.safetensors", "README.md"}
@@ -52,7 +52,9 @@ def test_an_edit_changes_the_mouth_and_leaves_the_rest_of_the_photograph_alone(e
     assert result.image.size == neutral.size
     assert result.aligner == "yunet"
     change = np.abs(pixels(result.image) - pixels(neutral)).max(axis=2)
-    x0, y0, x1, y1 = (int(edge) for edge in result.face.box)
+    (face,), (crop,) = result.faces, result.crops
+    assert crop.size == (editor.size, editor.size)
+    x0, y0, x1, y1 = (int(edge) for edge in face.box)
     mouth = change[y0 + 2 * (y1 - y0) // 3 : y1, x0:x1]
     assert mouth.mean() > 3
     outside = np.ones_like(change, dtype=bool)
@@ -84,10 +86,68 @@ def test_paths_arrays_and_pil_images_give_the_same_edit(editor, neutral, smile, 
     assert np.array_equal(pixels(by_path.image), pixels(by_array.image))
 
 
+def side_by_side(left: Image.Image, right: Image.Image, gap: int = 0) -> Image.Image:
+    """The left one larger; a negative gap lets the right one cover a part of it."""
+    both = Image.new("RGB", (left.width + gap + 400, left.height), "white")
+    both.paste(left, (0, 0))
+    both.paste(right.resize((400, 400)), (left.width + gap, 60))
+    return both
+
+
+def test_the_caller_chooses_the_face(editor, neutral, smile):
+    both = side_by_side(neutral, neutral)
+    largest, first, second = (editor(both, smile, face=face) for face in ("largest", 0, 1))
+    assert np.array_equal(pixels(largest.image), pixels(first.image))
+    change = [np.abs(pixels(result.image) - pixels(both)).max(axis=2) for result in (first, second)]
+    middle = neutral.width
+    assert change[0][:, :middle].max() > 30 and change[0][:, middle:].max() == 0
+    assert change[1][:, middle:].max() > 30 and change[1][:, :middle].max() == 0
+    assert first.faces[0].box[2] < middle < second.faces[0].box[0]
+
+
+def test_all_faces_are_edited_in_one_batch_and_none_undoes_another(editor, neutral, smile, monkeypatch):
+    both = side_by_side(neutral, neutral, gap=-190)  # so near that each crop reaches into the other face's
+    batches = []
+    monkeypatch.setattr(editor.model, "decode", lambda *given, decode=editor.model.decode: (
+        batches.append(len(given[0])), decode(*given))[1])  # fmt: skip
+    together = editor(both, smile, face="all")
+    alone = [editor(both, smile, face=number) for number in (0, 1)]
+    assert batches == [2, 1, 1]
+    assert len(together.faces) == len(together.crops) == 2
+    for face, single in zip(together.faces, alone, strict=True):
+        x0, y0, x1, y1 = (int(edge) for edge in face.box)
+        area = (slice(y0 + 2 * (y1 - y0) // 3, y1), slice(x0, x1))  # the mouth
+        edit = np.abs(pixels(single.image)[area] - pixels(both)[area]).mean()
+        assert edit > 3
+        assert np.abs(pixels(together.image)[area] - pixels(single.image)[area]).mean() < 0.35 * edit
+
+
+def test_a_face_that_is_not_there_or_no_choice_is_refused(editor, neutral, smile):
+    with pytest.raises(ConfigError, match="number 1.*one face"):
+        editor(neutral, smile, face=1)
+    with pytest.raises(ConfigError, match="largest"):
+        editor(neutral, smile, face="biggest")
+
+
+def test_a_grey_photograph_stays_grey(editor, neutral, smile):
+    edited = pixels(editor(neutral.convert("L"), smile).image)
+    assert (edited == edited[..., :1]).all()
+
+
+def test_the_edit_follows_the_face_to_the_border_and_in_a_small_picture(editor, neutral, smile):
+    for photo in (
+        neutral.crop((0, 0, 300, 512)),
+        neutral.resize((170, 170)),
+    ):  # cut through an eye; a face of 60 pixels
+        result = editor(photo, smile)
+        assert result.image.size == photo.size
+        assert np.abs(pixels(result.image) - pixels(photo)).max() > 20
+
+
 def test_a_crop_is_edited_as_it_is_when_told_that_it_is_one(editor, shared):
     folder = shared / "corpora" / "rendered_faces" / "pairs_validation"
     result = editor(folder / "000_source.jpg", folder / "000_reference.jpg", aligner="none")
-    assert (result.face, result.aligner) == (None, "none")
+    assert (result.faces, len(result.crops), result.aligner) == ((), 1, "none")
     assert result.image.size == (192, 192)
 
 

@@ -85,17 +85,17 @@ def nothing(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_an_edit_that_changes_nothing_returns_every_pixel(scale, turn_deg):
     photo = noise_photo()
     matrix = transforms.crop_matrix(face_points(scale, turn_deg, (120, 100)), TEMPLATE, 64)
-    assert np.array_equal(transforms.set_back(photo, matrix, *nothing(64)), photo)
+    assert np.array_equal(transforms.set_back(photo, matrix, 64, *nothing(64)), photo)
 
 
 def test_outside_the_crop_nothing_changes_and_the_border_has_no_step():
     photo = noise_photo()
     matrix = transforms.crop_matrix(face_points(120, 15, (120, 100)), TEMPLATE, 64)
     flow, mask, color = nothing(64)
-    edited = transforms.set_back(photo, matrix, flow + 0.1, mask + 1, color + 1)  # paint it all white
+    edited = transforms.set_back(photo, matrix, 64, flow + 0.1, mask + 1, color + 1)  # paint it all white
     inside = cv2.warpAffine(np.ones((64, 64), np.float32), cv2.invertAffineTransform(matrix), photo.shape[1::-1]) > 0
     assert np.array_equal(edited[~inside], photo[~inside])
-    assert (edited[100, 120] == 255).all()
+    assert edited[100, 120].min() > 240  # white but for the grain
     change = np.abs(edited.astype(int) - photo).max(axis=2)
     rim = inside & ~cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     assert change[rim].max() <= 30  # of 255, where the middle changes by up to 255
@@ -109,8 +109,31 @@ def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop(
     flow += np.array([0.08, -0.05], np.float32)
     crop = transforms.crop_face(photo, matrix, 96)
     warped = warp(transforms.crop_tensor(crop), torch.from_numpy(flow).permute(2, 0, 1)[None])
-    edited = transforms.crop_face(transforms.set_back(photo, matrix, flow, mask, color), matrix, 96)
+    edited = transforms.crop_face(transforms.set_back(photo, matrix, 96, flow, mask, color), matrix, 96)
     middle = (slice(16, -16), slice(16, -16))
     difference = edited[middle].astype(int) - transforms.to_bytes(warped[0]).permute(1, 2, 0).numpy()[middle]
     assert np.abs(difference).mean() < 1
     assert np.abs(edited[middle].astype(int) - crop[middle]).mean() > 5
+
+
+def test_paint_takes_on_the_grain_of_the_photograph():
+    random = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 40)[:600, :600].astype(np.float64)
+    photo = np.rint(smooth + random.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
+    matrix = transforms.square_matrix(600, 600, 64)
+    flow, mask, color = nothing(64)
+    middle = (slice(200, 400), slice(200, 400))
+    for field in (mask + 1, mask + 0.5):  # all paint, and half
+        painted = transforms.set_back(photo, matrix, 64, flow, field, color)[middle]
+        fine = painted - cv2.GaussianBlur(painted.astype(np.float32), (0, 0), 3)
+        assert 0.75 < fine.std() / 6 < 1.15
+
+
+def test_the_fields_may_be_coarser_than_the_crop():
+    photo = cv2.GaussianBlur(noise_photo(300, 300), (0, 0), 4)
+    matrix = transforms.crop_matrix(face_points(200, 10, (150, 150)), TEMPLATE, 64)
+    fine = transforms.set_back(photo, matrix, 64, *(field + 0.1 for field in nothing(64)))
+    flow, mask, color = (field + 0.1 for field in nothing(32))
+    coarse = transforms.set_back(photo, matrix, 64, flow, mask, color)
+    middle = (slice(120, 180), slice(120, 180))
+    assert np.abs(fine[middle].astype(int) - coarse[middle]).max() <= 1
