@@ -1,10 +1,20 @@
-"""Metrics: how near an edit comes to its target, how well expressions are recognised, and what leaks.
+"""Metrics: how near an edit comes to its target, how well expressions are recognised, what leaks, what is disentangled.
 
 Each result is a plain dict that `json` can write; a value that cannot be computed is None, never NaN.
 """
 
+from leed_hub.metrics.disentanglement import cross_validated_probe, retrieval_accuracy
 from leed_hub.metrics.editing import EditingMetrics
+from leed_hub.metrics.intervals import bootstrap_ratio_interval, wilson_interval
 from leed_hub.metrics.leakage import probe_leakage
 from leed_hub.metrics.recognition import recognition_scores
 
-__all__ = ["EditingMetrics", "probe_leakage", "recognition_scores"]
+__all__ = [
+    "EditingMetrics",
+    "bootstrap_ratio_interval",
+    "cross_validated_probe",
+    "probe_leakage",
+    "recognition_scores",
+    "retrieval_accuracy",
+    "wilson_interval",
+]

@@ -5,11 +5,12 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from leed_hub.metrics.intervals import bootstrap_ratio_interval
+
 CHANGED_LEVELS = 8  # of 255: JPEG noise lies below, and what an expression moves lies above
 DILATION_PX = 3
 FRONTAL_YAW_DEG = 25.0
 PSNR_CEILING_DB = 100.0  # two equal pictures have infinite PSNR; one level in one value of 192x192x3 is 98.6 dB
-BOOTSTRAP_ROUNDS = 2000
 
 
 class EditingMetrics:
@@ -110,25 +111,13 @@ class EditingMetrics:
             "n_frontal": int(frontal.sum()),
             "n_profile": int((~frontal).sum()),
             "error_ratio": self.error_ratio(),
-            "error_ratio_interval": self._bootstrap_interval(),
+            "error_ratio_interval": bootstrap_ratio_interval(self._changed_error, self._source_error, seed=self.seed),
             "error_ratio_frontal": self.error_ratio(frontal),
             "error_ratio_profile": self.error_ratio(~frontal),
             "unchanged_error": sum(self._unchanged_error) / unchanged_values if unchanged_values else None,
             "ssim": sum(self._ssim) / n if n else None,
             "psnr": sum(self._psnr) / n if n else None,
         }
-
-    def _bootstrap_interval(self) -> list[float] | None:
-        """The 2.5th and 97.5th percentile of the error ratio over triplets drawn with replacement."""
-        if self.error_ratio() is None:
-            return None
-        n = len(self._source_error)
-        # How often each triplet is drawn, (rounds, n), which weights the sums.
-        draws = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=BOOTSTRAP_ROUNDS)
-        changed_error, source_error = draws @ np.array(self._changed_error), draws @ np.array(self._source_error)
-        drawn = source_error > 0  # a round may happen to draw only triplets in which nothing changes
-        low, high = np.percentile(changed_error[drawn] / source_error[drawn], [2.5, 97.5])
-        return [float(low), float(high)]
 
 
 def _changed_region(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from leed_hub.metrics.intervals import wilson_interval
+
 CALIBRATION_BINS = 15
 COVERAGE = 0.8
 
@@ -83,21 +85,3 @@ def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str
         "confusion": multiclass_confusion_matrix(predicted, labels, n_classes).tolist(),
         "class_names": list(class_names),
     }
-
-
-def wilson_interval(n_correct: int, n: int) -> list[float]:
-    """The Wilson score interval: between which accuracies `n_correct` of `n` is no surprise, at 95 %.
-
-    Source: Wilson 1927. Unlike the normal approximation it stays in 0..1 and is not empty at 0 or n.
-
-    Args:
-        n_correct (int): 0..n.
-        n (int): at least 1.
-    Returns:
-        list[float]: [low, high].
-    """
-    z = 1.959964  # the normal distribution's 97.5th percentile
-    share = n_correct / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half_width = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return [max(0.0, centre - half_width), min(1.0, centre + half_width)]

@@ -6,7 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import tensor
 
 from leed_hub.metrics import recognition_scores
-from leed_hub.metrics.recognition import wilson_interval
+from leed_hub.metrics.intervals import wilson_interval
 
 NAMES = ("neutral", "happiness", "sadness")
 

@@ -1,0 +1,27 @@
+"""Measure a finished editor or recogniser on a corpus: what `leed-hub evaluate` prints and writes.
+
+Whoever is measured is called as a user would call it, pictures in and pictures or logits out, so any other editor or
+recogniser that answers the same call can be measured beside ours. Only what lies inside an editor (its codes, the way
+between two strengths) is read from its network, by `editor.model.encode` and `decode`.
+
+Each result is a dict for `json`: the numbers worth printing on its first level, the rest below, and `measured`, which
+says what it is.
+"""
+
+from leed_hub.evaluation.card import record_in_card
+from leed_hub.evaluation.disentanglement import evaluate_disentanglement
+from leed_hub.evaluation.editing import evaluate_editing
+from leed_hub.evaluation.files import write_json
+from leed_hub.evaluation.photographs import evaluate_photographs
+from leed_hub.evaluation.recognition import evaluate_recognition
+from leed_hub.evaluation.strength import evaluate_strength
+
+__all__ = [
+    "evaluate_disentanglement",
+    "evaluate_editing",
+    "evaluate_photographs",
+    "evaluate_recognition",
+    "evaluate_strength",
+    "record_in_card",
+    "write_json",
+]

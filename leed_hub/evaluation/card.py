@@ -1,0 +1,144 @@
+"""Write results into a saved model's card."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from leed_hub.evaluation.files import write_whole
+from leed_hub.hub import CARD
+from leed_hub.models.card import CardFacts
+from leed_hub.models.hub import HubModel
+
+RENDERED, LONDON = "Rendered faces", "Face Research Lab London Set"
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Numbers of one result that stand in a card under one dataset and split.
+
+    Attributes:
+        dataset, split: what they were measured on; filled with the result's own values.
+        protocol: how, in words; filled the same way.
+        names: keys of the result's first level.
+    """
+
+    dataset: str
+    split: str
+    protocol: str
+    names: tuple[str, ...]
+
+
+_PROBED = "balanced accuracy of the probe that finds most"
+_JUDGED = "judged by the bundled recogniser"
+_PHOTOGRAPHS = (
+    ("sources_happy", "neutral photographs called happy"),
+    ("edits_happy", "their edits to another person's smile called happy"),
+    ("smiles_happy", "the persons' own smiles called happy"),
+    ("happy_ratio", "edits over own smiles"),
+    ("neutral_edits_happy", "smiles still called happy at strength 0"),
+)
+_ENTRIES = {
+    "editing": (
+        _Entries(
+            RENDERED,
+            "pairs_validation",
+            "{n} triplets with exact targets, persons in no training split",
+            ("error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr"),
+        ),
+    ),
+    "recognition": (
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "{n} pictures, one view each",
+            ("accuracy", "macro_f1", "expected_calibration_error"),
+        ),
+    ),
+    "disentanglement": (
+        _Entries(
+            RENDERED,
+            "validation",
+            f"{_PROBED}, cross-validated by setup over {{n}} pictures; chance {{person_chance:.3f}}",
+            ("person_from_expression_code", "person_from_neutral_point"),
+        ),
+        _Entries(
+            RENDERED,
+            "validation",
+            f"{_PROBED}, trained on other persons; chance {{expression_chance:.3f}}",
+            ("expression_from_neutral_point", "expression_from_expression_code"),
+        ),
+        _Entries(
+            RENDERED,
+            "validation",
+            "expressive pictures whose nearest expression code of another person, by cosine, is of their category; "
+            "chance {retrieval_chance:.3f}",
+            ("retrieval",),
+        ),
+    ),
+    "strength": (
+        _Entries(
+            RENDERED,
+            "validation",
+            "{n_expressive} expressive pictures at strength 0 against the neutral render",
+            ("error_ratio_strength_zero",),
+        ),
+        _Entries(
+            RENDERED,
+            "pairs_validation",
+            "share of {n} triplets whose edit grows at every step of strength from 0 to 1.5",
+            ("growing_share",),
+        ),
+        _Entries(
+            RENDERED,
+            "pairs_validation",
+            "two references mixed in ten steps: largest change from step to step over the mean one",
+            ("mixing_largest_step",),
+        ),
+    ),
+    "photographs": tuple(
+        _Entries(LONDON, split, f"{words}, {_JUDGED}; {{n{suffix}}} persons, {known}", (name + suffix,))
+        for split, suffix, known in (
+            ("train+validation", "", "most of them possibly seen in training"),
+            ("validation", "_unseen", "in no training split"),
+        )
+        for name, words in _PHOTOGRAPHS
+    ),
+}
+
+
+def record_in_card(model: HubModel, folder: str | os.PathLike, result: dict) -> None:
+    """Write a result's main numbers into a saved model's card, in place of older ones of the same name and data.
+
+    Args:
+        model (HubModel): the network that was measured, as loaded from `folder`.
+        folder (str | os.PathLike): where it is saved.
+        result (dict): what one of the evaluations returned.
+    Raises:
+        ModelLoadError: if the folder has no card of ours.
+    """
+    metrics, replaced = [], set()
+    for entries in _ENTRIES[result["measured"]]:
+        if any(result.get(name) is not None for name in entries.names):
+            data = {"dataset": entries.dataset.format(**result), "split": entries.split.format(**result)}
+            protocol = entries.protocol.format(**result)
+            for name in entries.names:
+                replaced.add((*data.values(), name))
+                if result[name] is not None:
+                    metrics.append(data | {"name": name, "value": round(result[name], 4), "protocol": protocol})
+    if result["measured"] == "recognition":
+        data = {"dataset": result["corpus"], "split": result["split"]}
+        leakage = result["leakage"]
+        for kind in ("linear", "mlp"):
+            replaced.add((*data.values(), f"leakage, {kind} probe"))
+            if leakage:
+                protocol = (
+                    "balanced accuracy of a fresh probe on the non-expression code; "
+                    f"chance {leakage['chance_balanced']:.3f}"
+                )
+                value = round(leakage[f"{kind}_accuracy"], 4)
+                metrics.append(data | {"name": f"leakage, {kind} probe", "value": value, "protocol": protocol})
+    facts = CardFacts.read(folder)
+    others = [entry for entry in facts.metrics if (entry["dataset"], entry["split"], entry["name"]) not in replaced]
+    text = str(model.generate_model_card(dataclasses.replace(facts, metrics=others + metrics)))
+    write_whole(Path(folder) / CARD, text)

@@ -1,0 +1,77 @@
+"""Measure an editor on triplets whose target is known exactly."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from PIL import Image, UnidentifiedImageError
+from rich.progress import track
+
+from leed_hub.errors import CorpusError
+from leed_hub.evaluation.rows import SEED
+from leed_hub.metrics import EditingMetrics
+
+
+def evaluate_editing(
+    editor: Callable, data_dir: str | os.PathLike, *, limit: int | None = None, progress: bool = False
+) -> dict:
+    """Edit every source of a folder of exact triplets to its reference's expression, and compare with the target.
+
+    Args:
+        editor (Callable): called as `editor(source, reference, aligner="none")` with RGB PIL pictures; the result's
+            `.image` is a PIL picture of the source's size.
+        data_dir (str | os.PathLike): folder with `pairs.parquet` (columns `pair`, `source_yaw` in degrees,
+            `source_expression`) and `NNN_source.jpg`, `NNN_reference.jpg`, `NNN_target.jpg` for each `pair`.
+        limit (int | None): only the first so many triplets.
+        progress (bool): show a progress bar.
+    Returns:
+        dict: that of `EditingMetrics.compute`, and `error_ratio_neutral_source`, `error_ratio_expressive_source` with
+            `n_neutral_source`, `n_expressive_source`: does the face start from the neutral expression or another.
+    Raises:
+        CorpusError: if a file or a column is missing or cannot be read.
+    """
+    folder = Path(data_dir)
+    pairs = _read_pairs(folder)[:limit]
+    metrics = EditingMetrics(seed=SEED)
+    for pair in track(pairs, description="Editing", disable=not progress):
+        source, reference, target = (
+            _read_picture(folder / f"{pair['pair']:03d}_{role}.jpg") for role in ("source", "reference", "target")
+        )
+        edited = editor(source, reference, aligner="none").image.convert("RGB")
+        metrics.update(np.asarray(edited), np.asarray(source), np.asarray(target), pair["source_yaw"])
+
+    neutral = np.array([pair["source_expression"] == "neutral" for pair in pairs], dtype=bool)
+    return {
+        "measured": "editing",
+        **metrics.compute(),
+        "n_neutral_source": int(neutral.sum()),
+        "n_expressive_source": int((~neutral).sum()),
+        "error_ratio_neutral_source": metrics.error_ratio(neutral),
+        "error_ratio_expressive_source": metrics.error_ratio(~neutral),
+    }
+
+
+def _read_pairs(folder: Path) -> list[dict]:
+    """The triplets' numbers, yaw and expression, one dict each."""
+    path = folder / "pairs.parquet"
+    try:
+        return pyarrow.parquet.read_table(path, columns=["pair", "source_yaw", "source_expression"]).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise CorpusError(
+            f"{path} cannot be read: give a folder with pairs.parquet (columns pair, source_yaw, source_expression) "
+            "and NNN_source.jpg, NNN_reference.jpg, NNN_target.jpg, such as the rendered faces' pairs_validation."
+        ) from error
+
+
+def _read_picture(path: Path) -> Image.Image:
+    """An RGB picture, read whole."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise CorpusError(
+            f"{path} is missing or broken, though pairs.parquet beside it lists it: copy the folder again."
+        ) from error
