@@ -1,0 +1,102 @@
+"""What each part of the editor's training is worth: one small training with it and one without, side by side.
+
+    .venv/bin/python benchmarks/ablations.py                                # trains, measures, rewrites the table
+    .venv/bin/python benchmarks/ablations.py --only "no siamese loss"       # one variant
+
+A training that was cut off goes on where it stopped; a finished one is only measured again.
+"""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from leed_hub.evaluation import evaluate_disentanglement, evaluate_editing
+from leed_hub.pipelines import ExpressionEditor
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- ablations -->", "<!-- end of ablations -->"
+COLUMNS = {  # key of a result: heading of the table
+    "error_ratio": "error ratio",
+    "error_ratio_profile": "profile",
+    "unchanged_error": "change elsewhere",
+    "ssim": "SSIM",
+    "retrieval": "retrieval by e",
+    "person_from_expression_code": "person from e",
+    "expression_from_neutral_point": "expression from z_n",
+}
+
+
+def resolve(base: dict, name: str, changes: dict) -> dict:
+    """The base config with some keys replaced; "losses.siamese" names a key of the mapping `losses`."""
+    config = copy.deepcopy(base)
+    for path, value in changes.items():
+        *parents, key = path.split(".")
+        mapping = config
+        for parent in parents:
+            mapping = mapping[parent]
+        mapping[key] = value
+    slug = re.sub(r"\W+", "_", name).strip("_")
+    config["output_dir"] = f"{base['output_dir']}/{slug}"
+    return config
+
+
+def train(config: dict) -> Path:
+    """Run or go on with a training; the folder of its best weights."""
+    folder = ROOT / config["output_dir"]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    subprocess.run(
+        [sys.executable, "train_accelerate.py", "--config", str(file), "--resume"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    return folder / "best"
+
+
+def measure(folder: Path, data_dir: Path) -> dict[str, float]:
+    """The table's numbers of one editor, on persons that no training saw."""
+    editor = ExpressionEditor.from_pretrained(folder, aligner="none")
+    found = evaluate_editing(editor, data_dir / "pairs_validation") | evaluate_disentanglement(editor, data_dir)
+    return {key: found[key] for key in COLUMNS}
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """Markdown, one row a variant."""
+    rows = [["training", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
+    rows += [[name, *(f"{numbers[key]:.3f}" for key in COLUMNS)] for name, numbers in results.items()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="Base and variants.")] = ROOT / "configs/ablations/editing.yaml",
+    only: Annotated[list[str] | None, typer.Option(help="These variants and no others.")] = None,
+    json_file: Annotated[Path, typer.Option("--json", help="Kept up to date.")] = ROOT / "benchmarks/ablations.json",
+    page: Annotated[Path, typer.Option(help="Its table is rewritten.")] = ROOT / "docs/editing.md",
+) -> None:
+    """Train and measure every variant, and write the table."""
+    settings = yaml.safe_load(file.read_text())
+    data_dir = Path(os.environ.get("LEED_HUB_CORPORA", "corpora")) / "rendered_faces"
+    results = json.loads(json_file.read_text()) if json_file.exists() else {}
+    for name, changes in settings["variants"].items():
+        if not only or name in only:
+            results[name] = measure(train(resolve(settings["base"], name, changes)), data_dir)
+            json_file.write_text(json.dumps(results, indent=2) + "\n")
+    results = {name: results[name] for name in settings["variants"] if name in results}
+    text = page.read_text()
+    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    page.write_text(f"{text[:start]}\n{table(results)}\n{text[end:]}")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    typer.run(main)
