@@ -1,7 +1,7 @@
-"""Train the editor or the recogniser.
+"""Train the editor, the recogniser or the face locator.
 
     accelerate launch train_accelerate.py --config configs/recognizer_fer2013.yaml
-    accelerate launch train_accelerate.py --config configs/leed_faces.yaml --resume
+    accelerate launch train_accelerate.py --config configs/leed.yaml --resume
 
 The same lines run on a CPU, on one GPU and on several. Two CPU processes start by
 `torchrun --standalone --nproc_per_node 2 train_accelerate.py ...` (`accelerate launch --cpu` starts only one).
@@ -23,6 +23,7 @@ import typer
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed, tqdm
+from timm.optim import create_optimizer_v2, list_optimizers
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from leed_hub.errors import ConfigError, LeedHubError
@@ -37,13 +38,17 @@ class TrainConfig:
     """One run; a YAML file of `configs/` holds exactly these fields.
 
     Attributes:
-        task: "editing" or "recognition".
+        task: "editing", "recognition" or "locating".
         output_dir: where the run writes.
         model, losses, data: passed to the task's recipe, see `leed_hub.recipes`.
         card: title, summary, datasets and limitations for the model card, see `CardFacts`.
+        init: a saved model's folder or Hub name: the training starts from its weights, and from fresh ones where the
+            new network has parts that it lacks.
         steps: optimizer steps.
         batch_size: pictures a process takes a step.
-        learning_rate: the peak; it rises over `warmup_steps` and falls to 0 as a half cosine.
+        optimizer: timm's name of it, such as "adamw" or "muon".
+        learning_rate: the peak; it rises over `warmup_steps` and falls to 0 as a half cosine over the last
+            `decay_steps`, by default all that follow.
         ema_halflife_steps: half-life of the weights' exponential moving average, which is what gets saved.
         max_gradient_norm: gradients are clipped to this norm.
         mixed_precision: "no" or "bf16" (on GPUs and on CPUs with AVX512-BF16 or AMX).
@@ -58,12 +63,15 @@ class TrainConfig:
     losses: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
     card: dict = field(default_factory=dict)
+    init: str | None = None
     seed: int = 0
     batch_size: int = 32
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     critic_learning_rate: float = 5e-4
     warmup_steps: int = 100
+    decay_steps: int | None = None
     ema_halflife_steps: int = 100
     max_gradient_norm: float = 1.0
     mixed_precision: str = "bf16"
@@ -77,6 +85,8 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         CardFacts(**self.card)  # a card that cannot be written is better known before the training than after
+        if self.optimizer not in list_optimizers():
+            raise ConfigError(f"optimizer is a name of timm's, such as 'adamw' or 'muon'; got {self.optimizer!r}.")
         if self.mixed_precision not in ("no", "bf16"):
             raise ConfigError(f"mixed_precision must be 'no' or 'bf16'; got {self.mixed_precision!r}.")
 
@@ -117,7 +127,11 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     # Networks, data and task.
     recipe = build_recipe(config.task, config.model, config.losses, config.data)
     model = recipe.model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    if config.init:
+        warm_start(model, config.init)
+    optimizer = create_optimizer_v2(
+        model, config.optimizer, config.learning_rate, config.weight_decay, filter_bias_and_bn=False
+    )
     ema_decay = 0.5 ** (1 / config.ema_halflife_steps)
     ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -173,7 +187,9 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         started = time.monotonic()
         anchors = anchors_of_step(len(recipe.feed), config.batch_size, step, config.seed, rank, world_size)
         batch = recipe.feed.batch(anchors, generator_of_step(config.seed, step, rank), device)
-        rate = learning_rate(step, peak=1.0, steps=config.steps, warmup_steps=config.warmup_steps)
+        rate = learning_rate(
+            step, peak=1.0, steps=config.steps, warmup_steps=config.warmup_steps, decay_steps=config.decay_steps
+        )
 
         model.train()
         set_rate(optimizer, config.learning_rate * rate)
@@ -214,6 +230,14 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     return output_dir / "best"
 
 
+def warm_start(model, name_or_folder: str) -> None:
+    """Take over the weights of a saved model; parts that it lacks stay as they are."""
+    saved = type(model).from_pretrained(name_or_folder).state_dict()
+    if unknown := sorted(saved.keys() - model.state_dict().keys()):
+        raise ConfigError(f"init has weights that the new network lacks, {unknown[0]} among {len(unknown)}.")
+    model.load_state_dict(model.state_dict() | saved)
+
+
 def set_rate(optimizer, rate: float) -> None:
     """The learning rate is a function of the step, so a resumed run is the same run."""
     for group in optimizer.param_groups:
@@ -252,7 +276,7 @@ def main(
     output_dir: Annotated[str | None, typer.Option("--output_dir", help="Instead of the config's.")] = None,
     push_to_hub: Annotated[str | None, typer.Option("--push_to_hub", help="ORG/NAME the best weights go to.")] = None,
 ) -> None:
-    """Train the editor or the recogniser from a config."""
+    """Train the editor, the recogniser or the face locator from a config."""
     try:
         settings = read_config(config)
         if output_dir:

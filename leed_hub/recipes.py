@@ -1,4 +1,4 @@
-"""What differs between our two trainings: networks, data, task, and how a checkpoint is judged.
+"""What differs between our trainings: networks, data, task, and how a checkpoint is judged.
 
 `train_accelerate.py` runs any `Recipe`; a recipe knows nothing of devices, optimizers or processes.
 """
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from leed_hub.data import load_corpus
+from leed_hub.data.face_bank import photograph_bank, rendered_bank
 from leed_hub.data.labelled import LabelledFaces
 from leed_hub.data.pairing import EditingPairs
+from leed_hub.data.scenes import LocatorScenes
 from leed_hub.data.tables import joined, photograph_table, rendered_table
 from leed_hub.errors import ConfigError
 from leed_hub.faces import build_locator
@@ -21,9 +23,11 @@ from leed_hub.metrics.editing import EditingMetrics
 from leed_hub.metrics.recognition import recognition_scores
 from leed_hub.models.critics import EditingCritics
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel, load_backbone_weights
+from leed_hub.models.face_locator import FaceLocatorConfig, FaceLocatorModel
 from leed_hub.models.hub import HubModel
 from leed_hub.models.leed import LEEDConfig, LEEDModel
 from leed_hub.tasks.editing import EditingLosses, EditingTask
+from leed_hub.tasks.locating import LocatingLosses, LocatingTask
 from leed_hub.tasks.recognition import RecognitionLosses, RecognitionTask
 from leed_hub.transforms import to_bytes, to_unit
 
@@ -44,7 +48,7 @@ class Recipe:
 
     model: HubModel
     critics: nn.Module | None
-    feed: EditingPairs | LabelledFaces
+    feed: EditingPairs | LabelledFaces | LocatorScenes
     make_task: Callable
     evaluate: Callable[[nn.Module, torch.device], dict[str, float]]
     score: Callable[[dict[str, float]], float]
@@ -62,7 +66,7 @@ def build_recipe(task: str, model: dict, losses: dict, data: dict) -> Recipe:
     Raises:
         ConfigError: if the task is unknown or a key is.
     """
-    builders = {"editing": editing_recipe, "recognition": recognition_recipe}
+    builders = {"editing": editing_recipe, "recognition": recognition_recipe, "locating": locating_recipe}
     if task not in builders:
         raise ConfigError(f"task must be one of {sorted(builders)}; got {task!r}.")
     try:
@@ -71,9 +75,7 @@ def build_recipe(task: str, model: dict, losses: dict, data: dict) -> Recipe:
         raise ConfigError(f"The config does not fit the {task} task: {error}.") from error
 
 
-def editing_recipe(
-    model: dict, losses: dict, *, corpora: list[dict], held_out: list[str], unpaired_share: float = 0.0
-) -> Recipe:
+def editing_recipe(model: dict, losses: dict, *, corpora: list[dict], held_out: list[str], **pairing) -> Recipe:
     """LEED on any mixture of renders and photographs.
 
     Args:
@@ -81,7 +83,7 @@ def editing_recipe(
         losses: fields of `EditingLosses`.
         corpora: entries {corpus, data_dir}; photographs also {split, repeats, aligner}.
         held_out: persons left out of the training to choose the best checkpoint on.
-        unpaired_share: share of edits whose exact target is unknown.
+        **pairing: shares and bounds of `EditingPairs`.
     """
     config, weights = LEEDConfig(**model), EditingLosses(**losses)
     tables, held_out_tables = [], []
@@ -103,16 +105,18 @@ def editing_recipe(
                     without=tuple(held_out),
                 )
             )
-    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, unpaired_share=unpaired_share)
+    pairs = EditingPairs(
+        joined(tables), config.pairs, config.image_size, estimates_motion=weights.motion > 0, **pairing
+    )
     # Without renders there is no exact target: the training pictures themselves, seen by fixed views, must do.
     judge = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size)
-    judging = judge.batch(torch.arange(len(judge))[:: max(1, len(judge) // 128)], _fixed(), torch.device("cpu"))
+    judging = judge.triplets(128)
 
     def edit(network: nn.Module, device: torch.device) -> Tensor:
         edits = []
         for rows in torch.arange(len(judging["source"])).split(32):
-            part = {name: judging[name][rows].to(device) for name in ("source", "reference", "strength")}
-            edits.append(network(**part).edit.edited.cpu())
+            source, reference = judging["source"][rows].to(device), judging["reference"][rows].to(device)
+            edits.append(network(source, reference).edit.edited.cpu())
         return torch.cat(edits)
 
     def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
@@ -194,5 +198,48 @@ def recognition_recipe(
     )
 
 
-def _fixed() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def locating_recipe(
+    model: dict, losses: dict, *, corpora: list[dict], judge: list[dict], held_out: list[str], scene_size: int = 80
+) -> Recipe:
+    """The face locator on scenes made from any mixture of renders and photographs.
+
+    Args:
+        model: fields of `FaceLocatorConfig`.
+        losses: fields of `LocatingLosses`.
+        corpora: entries {corpus, data_dir, split}, perhaps {repeats}; photographs, whose points a teacher places, also
+            {aligner, every}.
+        judge: such entries, to choose the best checkpoint on.
+        held_out: persons left out of all of them.
+        scene_size: side of the detector's scenes in pixels, a multiple of 8.
+    """
+    config, weights = FaceLocatorConfig(**model), LocatingLosses(**losses)
+
+    def scenes(entries: list[dict], texture_count: int) -> LocatorScenes:
+        banks = []
+        for entry in entries:
+            options = {key: value for key, value in entry.items() if key not in ("corpus", "data_dir", "aligner")}
+            options |= {"data_dir": corpus_folder(entry["data_dir"]), "without": tuple(held_out)}
+            if entry["corpus"] == "rendered_faces":
+                banks.append(rendered_bank(**options))
+            else:
+                teacher = build_locator(entry.get("aligner", "yunet"))
+                banks.append(photograph_bank(entry["corpus"], teacher=teacher, **options))
+        return LocatorScenes(sum(banks[1:], start=banks[0]), config, scene_size, texture_count)
+
+    judge_scenes = scenes(judge, 100)
+    fixed = torch.Generator().manual_seed(0)
+    judging = judge_scenes.batch(torch.arange(len(judge_scenes))[:256], fixed, torch.device("cpu"))
+
+    def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
+        batch = {name: value.to(device) for name, value in judging.items()}
+        terms, _ = LocatingTask(weights, network).generator_losses(batch, 0)
+        return {name: value.item() for name, value in terms.items()}
+
+    return Recipe(
+        model=FaceLocatorModel(config),
+        critics=None,
+        feed=scenes(corpora, 600),
+        make_task=lambda network, critics: LocatingTask(weights, network),
+        evaluate=evaluate,
+        score=lambda scores: -scores["loss"],
+    )

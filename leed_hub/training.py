@@ -44,11 +44,17 @@ def generator_of_step(seed: int, step: int, rank: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
 
 
-def learning_rate(step: int, *, peak: float, steps: int, warmup_steps: int) -> float:
-    """Linear warm-up to `peak`, then a half cosine down to 0 at `steps`."""
+def learning_rate(step: int, *, peak: float, steps: int, warmup_steps: int, decay_steps: int | None = None) -> float:
+    """Linear warm-up to `peak`, constant, then a half cosine down to 0 over the last `decay_steps` (default: all).
+
+    With a constant part a run can be made longer without changing what came before (Hägele et al. 2024,
+    arXiv:2405.18392).
+    """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
+    decay_start = max(warmup_steps, steps - decay_steps) if decay_steps else warmup_steps
+    done = max(0, step - decay_start) / max(1, steps - decay_start)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, step: int, *, keep: int = 2) -> None:

@@ -19,7 +19,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
-from train_accelerate import read_config
+from leed_hub.errors import ConfigError
+from leed_hub.models.face_locator import FaceLocatorConfig, FaceLocatorModel
+from train_accelerate import read_config, warm_start
 
 ROOT = Path(__file__).parents[1]
 
@@ -164,12 +166,32 @@ def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
     assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = [path for path in sorted((ROOT / "configs").rglob("*.yaml")) if path.parent.name != "ablations"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_of_the_repository_is_valid(path):
     config = read_config(path)
     model_class, config_class = {
         "editing": (LEEDModel, LEEDConfig),
         "recognition": (ExpressionEncoderModel, ExpressionEncoderConfig),
+        "locating": (FaceLocatorModel, FaceLocatorConfig),
     }[config.task]
     model_class(config_class(**config.model))
     assert config.card["title"]
+
+
+def test_a_grown_network_starts_as_the_saved_one_and_a_smaller_one_is_refused(tmp_path):
+    small, grown = (
+        LEEDModel(LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4, refinements=count))
+        for count in (0, 1)
+    )
+    small.save_pretrained(tmp_path / "small")
+    warm_start(grown, str(tmp_path / "small"))
+    faces = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        edits = [model.eval()(faces, faces.flip(0)).edit.edited for model in (small, grown)]
+    assert torch.allclose(*edits, atol=1e-6)
+    grown.save_pretrained(tmp_path / "grown")
+    with pytest.raises(ConfigError, match="decoder.refine.0.0.inner.conv.weight among"):
+        warm_start(small, str(tmp_path / "grown"))

@@ -35,6 +35,15 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
     assert rates[100] == pytest.approx(0.0)
 
 
+def test_a_longer_run_repeats_the_constant_part_of_a_shorter_one():
+    short, long = (
+        [training.learning_rate(step, peak=1.0, steps=steps, warmup_steps=10, decay_steps=30) for step in range(steps)]
+        for steps in (100, 150)
+    )
+    assert short[:71] == long[:71] and short[10:71] == [1.0] * 61
+    assert short[70:] == long[120:] and short[-1] < 0.01
+
+
 def test_steps_and_ranks_draw_differently():
     draws = {
         torch.rand(1, generator=training.generator_of_step(*key)).item()

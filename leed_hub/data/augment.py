@@ -41,7 +41,7 @@ def mirrored(theta: Tensor, flips: Tensor) -> Tensor:
 def view(images: Tensor, theta: Tensor, size: int) -> Tensor:
     """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3) -> float (B, C, size, size) in [0, 1]."""
     grid = F.affine_grid(theta.to(images.device), [len(images), images.shape[1], size, size], align_corners=False)
-    return F.grid_sample(images.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False) / 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,10 @@ class Light:
     offset: float = 0.06
     tint: float = 0.06
     saturation: float = 0.3
+
+    def scaled(self, factor: float) -> "Light":
+        """The same with every bound multiplied."""
+        return Light(**{name: factor * bound for name, bound in vars(self).items()})
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 7): gamma, gain, offset, three colour gains, saturation."""
@@ -81,15 +85,15 @@ def relit(images: Tensor, light: Tensor) -> Tensor:
 
 def roughened(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have."""
-    rough = torch.rand(len(images), generator=generator) < share
-    noise = torch.randn(images.shape, generator=generator) * 0.02
-    if not rough.any():
+    rough = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
+    if not len(rough):
         return images
     side = images.shape[-1]
-    small = F.interpolate(images, size=(side // 2, side // 2), mode="area")
+    chosen = images[rough.to(images.device)]
+    noise = torch.randn(chosen.shape, generator=generator).to(images.device) * 0.02
+    small = F.interpolate(chosen, size=(side // 2, side // 2), mode="area")
     blurred = F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
-    rough = rough.to(images.device)[:, None, None, None]
-    return torch.where(rough, (blurred + noise.to(images.device)).clamp(0, 1), images)
+    return images.index_copy(0, rough.to(images.device), (blurred + noise).clamp(0, 1))
 
 
 def erased(images: Tensor, share: float, generator: torch.Generator) -> Tensor:

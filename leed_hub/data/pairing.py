@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from leed_hub.data.augment import Geometry, Light, mirrored, relit, roughened, view
+from leed_hub.data.motion import optical_flow
+from leed_hub.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class EditingPairs:
         unpaired_share: share of draws whose reference is an unrelated face and whose target is unknown.
         twin_share: where a twin is known, how often it is the reference; else the target itself is, in another view.
         neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
+        light_scale: how far light and colour are changed, as a multiple of `Light`'s own bounds.
+        estimates_motion: whether batches tell how the pixels moved from source to target.
     """
 
     def __init__(
@@ -66,12 +70,14 @@ class EditingPairs:
         unpaired_share: float = 0.0,
         twin_share: float = 0.7,
         neutral_code_share: float = 0.4,
+        light_scale: float = 1.0,
+        estimates_motion: bool = False,
     ):
         self.table, self.pairs, self.size = table, pairs, size
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
-        self.anchors = torch.repeat_interleave(table.repeats)
         self.neutrals = torch.nonzero(table.is_neutral & (table.repeats > 0)).squeeze(1)
-        self.views = EditingViews()
+        self.estimates_motion = estimates_motion
+        self.views = EditingViews(light=Light().scaled(light_scale))
         # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
         members: dict[int, list[int]] = {}
         for index in torch.nonzero(table.repeats).squeeze(1).tolist():
@@ -88,26 +94,39 @@ class EditingPairs:
             neutral_mate.any(1), self.mates.gather(1, neutral_mate.int().argmax(1, keepdim=True)).squeeze(1), -1
         )
 
+        repeats = table.repeats
+        if pairs != "none":  # neutral pictures come as mates often enough
+            repeats = torch.where(table.is_neutral & (self.mate_count > 1), 0, repeats)
+        if pairs == "rendered":  # what is most like the editor's use: another person's face as the reference
+            repeats = torch.where(table.twin >= 0, 2 * repeats, repeats)
+        self.anchors = torch.repeat_interleave(repeats)
+
     def __len__(self) -> int:
         return len(self.anchors)
 
     def draw(self, anchors: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Who edits whom, for anchors (B,) in 0..len(self): indices `source`, `reference`, `target` into the table,
-        `has_target` (B,) bool and `strength` (B, 1)."""
-        table = self.table
-        target = self.anchors[anchors]
-        count = len(target)
-        chance = torch.rand(5, count, generator=generator)
+        """Who edits whom, for anchors (B,) in 0..len(self), B even.
 
+        Returns:
+            dict: indices `source`, `reference`, `target` (B,) into the table; `has_target` (B,) bool; `strength`
+            (B, 1); `as_source` (B,), which edit of the batch starts from this one's target.
+        """
+        table = self.table
+        count = len(anchors)
+        if count % 2:
+            raise ConfigError(f"The editor's batches hold there-and-back pairs, so their size is even; got {count}.")
+        chance = torch.rand(4, count, generator=generator)
+        target = self.anchors[anchors]
         if self.pairs == "none":
-            source = target
-        elif self.pairs == "neutral":  # one end of the pair is the neutral picture
-            others = self._random_mate(target, chance[0])
-            neutral_mate = self.neutral_mate[target]
-            known = neutral_mate >= 0
-            source = torch.where(table.is_neutral[target], others, torch.where(known, neutral_mate, target))
-        else:
-            source = self._random_mate(target, chance[0])
+            source, as_source = target, torch.arange(count)
+        else:  # there and back: the first half of the edits leads to the anchors, the second half from them
+            target = target[: count // 2]
+            mate = self._other_mate(target, chance[0, : count // 2])
+            if self.pairs == "neutral":  # one end of the pair is the neutral picture
+                neutral_mate = torch.where(self.neutral_mate[target] >= 0, self.neutral_mate[target], target)
+                mate = torch.where(table.is_neutral[target], mate, neutral_mate)
+            source, target = torch.cat([mate, target]), torch.cat([target, mate])
+            as_source = torch.arange(count).roll(count // 2)
 
         reference = target.clone()
         if self.pairs != "none" and len(self.neutrals):
@@ -129,11 +148,15 @@ class EditingPairs:
             "target": target,
             "has_target": has_target,
             "strength": strength,
+            "as_source": as_source,
         }
 
-    def _random_mate(self, indices: Tensor, chance: Tensor) -> Tensor:
-        """A random picture of the same setup (perhaps itself), chosen by `chance` in [0, 1)."""
-        return self.mates[indices].gather(1, (chance * self.mate_count[indices]).long()[:, None]).squeeze(1)
+    def _other_mate(self, indices: Tensor, chance: Tensor) -> Tensor:
+        """Another picture of the same setup, chosen by `chance` in [0, 1); the picture itself where it is alone."""
+        mates, count = self.mates[indices], self.mate_count[indices]
+        own = (mates == indices[:, None]).int().argmax(1)
+        place = (own + 1 + (chance * (count - 1)).long()) % count.clamp(min=1)
+        return mates.gather(1, place[:, None]).squeeze(1)
 
     def batch(self, anchors: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
         """Random views of a draw.
@@ -141,7 +164,8 @@ class EditingPairs:
         Returns:
             dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target`, `differs` (source and
             reference show different expressions by construction), `source_is_neutral`, `reference_is_neutral` (B,)
-            bool, False where the recipe may not know; `strength` (B, 1).
+            bool, False where the recipe may not know; `strength` (B, 1); `as_source` (B,) as in `draw`; where motion is
+            estimated also `motion` (B, 2, size, size) as `optical_flow` gives it.
         """
         drawn = self.draw(anchors, generator)
         source, reference, target = drawn["source"], drawn["reference"], drawn["target"]
@@ -151,18 +175,40 @@ class EditingPairs:
         reference_framing = mirrored(views.reference_framing.draw(count, generator), flips)
         light, reference_light = views.light.draw(count, generator), views.light.draw(count, generator)
 
-        def seen(indices: Tensor, theta: Tensor, light: Tensor) -> Tensor:
-            return relit(view(table.images[indices].to(device), theta, self.size), light)
-
-        references = roughened(seen(reference, reference_framing, reference_light), views.rough_share, generator)
+        # Source and target in one view, as six channels.
+        pairs = view(torch.cat([table.images[source], table.images[target]], dim=1).to(device), framing, self.size)
+        sources, targets = relit(torch.cat([pairs[:, :3], pairs[:, 3:]]), light.repeat(2, 1)).chunk(2)
+        references = relit(view(table.images[reference].to(device), reference_framing, self.size), reference_light)
+        references = roughened(references, views.rough_share, generator)
         knows_neutral = self.pairs != "none"
-        return {
-            "source": seen(source, framing, light) * 2 - 1,
+        sources, targets = sources * 2 - 1, targets * 2 - 1
+        motion = {"motion": optical_flow(sources, targets).to(device)} if self.estimates_motion else {}
+        return motion | {
+            "source": sources,
             "reference": references * 2 - 1,
-            "target": seen(target, framing, light) * 2 - 1,
+            "target": targets,
             "has_target": drawn["has_target"].to(device),
             "differs": ((source != target) & drawn["has_target"]).to(device),
             "source_is_neutral": (table.is_neutral[source] & knows_neutral).to(device),
             "reference_is_neutral": (table.is_neutral[reference] & knows_neutral).to(device),
             "strength": drawn["strength"].to(device),
+            "as_source": drawn["as_source"].to(device),
+        }
+
+    def triplets(self, limit: int) -> dict[str, Tensor]:
+        """The cross-person edits with a known result, as they are, to choose checkpoints on.
+
+        Returns:
+            dict: `source`, `reference`, `target` (N, 3, size, size) in [-1, 1], N at most `limit`; where no picture has
+            a twin, each picture is its own reference.
+        """
+        twinned = torch.nonzero(self.table.twin >= 0).squeeze(1)
+        target = twinned if len(twinned) else torch.nonzero(self.table.repeats).squeeze(1)
+        target = target[torch.linspace(0, len(target) - 1, min(limit, len(target))).long()]
+        source = self._other_mate(target, torch.linspace(0, 0.999, len(target)))
+        reference = self.table.twin[target] if len(twinned) else target
+        as_is = Geometry().draw(len(target), torch.Generator())
+        return {
+            name: view(self.table.images[indices], as_is, self.size) * 2 - 1
+            for name, indices in (("source", source), ("reference", reference), ("target", target))
         }

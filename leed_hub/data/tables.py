@@ -36,7 +36,9 @@ def rendered_table(data_dir: str, *, without: tuple[str, ...] = (), only: tuple[
         return subject not in without and (not only or subject in only)
 
     faces = load_corpus("rendered_faces", data_dir, "train").filter(wanted, input_columns="subject")
-    twins = load_corpus("rendered_faces", data_dir, "twins").filter(wanted, input_columns="subject")
+    twins = load_corpus("rendered_faces", data_dir, "twins")
+    if not only:  # else few faces would have a twin left; who lends an expression is no matter when it is only judged
+        twins = twins.filter(wanted, input_columns="subject")
     index_of = {file: index for index, file in enumerate(faces["file"])}
     twin = torch.full((len(faces) + len(twins),), -1)
     for offset, twin_of in enumerate(twins["twin_of"]):

@@ -1,4 +1,4 @@
-"""What tells expression from identity: two bounds on mutual information, and the siamese pull.
+"""What tells expression from identity: three bounds on mutual information, and the siamese pull.
 
 Notation: d displacement, e expression code, S siamese embedding; A source, B reference, AB the edited picture.
 """
@@ -63,6 +63,35 @@ def club_upper_bound(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tenso
     own_squared_error = (value - mean).square()  # (B, D)
     mean_squared_error = (value.mean(dim=0) - mean).square() + value.var(dim=0, unbiased=False)  # (B, D), over all y
     return 0.5 * ((mean_squared_error - own_squared_error) * torch.exp(-log_variance)).mean()
+
+
+def shared_information_loss(
+    read: Tensor, own: Tensor, same_expression: Tensor, known: Tensor, excluded: Tensor, *, temperature: float = 0.1
+) -> Tensor:
+    """Ask that the codes of one expression on two faces find each other among all codes of the batch.
+
+    log B minus this loss is a lower bound on the information the two codes share (InfoNCE, van den Oord et al. 2018,
+    arXiv:1807.03748). What two persons in one expression share is the expression, so e is taught expression and nothing
+    else; the batch also holds the same persons in other expressions, which e must tell apart. Similarity is the cosine.
+
+    Args:
+        read (Tensor): (B, D), codes of one set of faces.
+        own (Tensor): (B, D), codes of another.
+        same_expression (Tensor): (B,), a permutation: face i of `read` wears the expression of face same_expression[i]
+            of `own`.
+        known (Tensor): (B,), bool, false where face i's partner is not known; such rows are left out.
+        excluded (Tensor): (B, B), bool, true where i and j may wear one expression without being partners, as two
+            neutral faces do; such pairs are not told apart.
+        temperature (float): of the softmax.
+    Returns:
+        Tensor: scalar >= 0, nats; the mean of both directions; 0 when nothing is known.
+    """
+    similarity = F.normalize(read, dim=1, eps=1e-4) @ F.normalize(own, dim=1, eps=1e-4).T / temperature  # (B, B)
+    partners = F.one_hot(same_expression, len(read)).bool()
+    similarity = similarity.masked_fill(excluded & ~partners, float("-inf"))
+    there = F.cross_entropy(similarity, same_expression, reduction="none")
+    back = F.cross_entropy(similarity.T, same_expression.argsort(), reduction="none")[same_expression]
+    return ((there + back) / 2 * known).sum() / known.sum().clamp_min(1)
 
 
 def siamese_loss(edited: Tensor, reference: Tensor, source: Tensor, differs: Tensor, margin: float) -> Tensor:

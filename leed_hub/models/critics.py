@@ -35,9 +35,8 @@ class SiameseEmbedding(nn.Module):
     def __init__(self, image_size: int, width: int = 24, dim: int = 64):
         super().__init__()
         self.body = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            ConvBlock(12, width),
-            ConvBlock(width, 2 * width, stride=2),
+            nn.PixelUnshuffle(4),
+            ConvBlock(48, 2 * width),
             ConvBlock(2 * width, 4 * width, stride=2),
             ConvBlock(4 * width, 4 * width, stride=2),
             nn.Flatten(),

@@ -50,6 +50,19 @@ class ModulatedBlock(nn.Module):
         return torch.relu(self.norm(self.conv(features)) * (1 + scale) + shift)
 
 
+class ModulatedResidualBlock(nn.Module):
+    """A residual block whose inner features a condition vector steers; the shape stays (B, C, H, W)."""
+
+    def __init__(self, channels: int, condition_dim: int):
+        super().__init__()
+        self.inner = ModulatedBlock(channels, channels, condition_dim)
+        self.outer = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+        nn.init.zeros_(self.outer[-1].weight)  # the identity to begin with, so that it can join a trained network
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        return torch.relu(features + self.outer(self.inner(features, condition)))
+
+
 class MLP(nn.Sequential):
     """Two linear layers with a ReLU between: (B, D) -> (B, E). Without biases it maps zero to zero."""
 

@@ -19,9 +19,7 @@ from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError
 from leed_hub.models.hub import HubModel
-from leed_hub.models.layers import MLP, ConvBlock, GaussianHead, ModulatedBlock, ResidualBlock
-
-PATCH = 2  # pixels a side that one trunk cell covers: the networks work at half the image's resolution
+from leed_hub.models.layers import MLP, ConvBlock, GaussianHead, ModulatedBlock, ModulatedResidualBlock, ResidualBlock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +27,12 @@ class LEEDConfig:
     """Architecture of `LEEDModel`; `config.json` holds exactly these fields.
 
     Attributes:
-        image_size: side of the square face crop in pixels, a multiple of 16.
-        widths: channels at 1/2, 1/4, 1/8 and 1/16 of the crop's resolution.
+        image_size: side of the square face crop in pixels, a multiple of 8 * patch.
+        patch: pixels a side that one cell of the trunk covers, 2 or 4; 4 sees twice the crop at the price of 2.
+        widths: channels at 1, 1/2, 1/4 and 1/8 of the trunk's resolution, which is image_size / patch.
         manifold_dim: numbers in a point z of the expression manifold.
         expression_dim: numbers in the expression code e.
+        refinements: residual blocks that the decoder adds at each of its three finer scales.
         uses_flow: whether the decoder may move pixels.
         uses_color: whether the decoder may paint (teeth, tongue, folds) under a mask.
         template: where the crop puts the image-left eye, the image-right eye and the image-left and image-right mouth
@@ -41,9 +41,11 @@ class LEEDConfig:
     """
 
     image_size: int = 128
-    widths: tuple[int, ...] = (32, 64, 128, 192)
+    patch: int = 4
+    widths: tuple[int, ...] = (48, 96, 128, 192)
     manifold_dim: int = 256
     expression_dim: int = 48
+    refinements: int = 1
     uses_flow: bool = True
     uses_color: bool = True
     template: tuple[float, ...] = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
@@ -52,10 +54,14 @@ class LEEDConfig:
     def __post_init__(self):
         for name in ("widths", "template"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
-        if self.image_size < 32 or self.image_size % 16:
-            raise ConfigError(f"image_size must be a multiple of 16, at least 32; got {self.image_size}.")
+        if self.patch not in (2, 4):
+            raise ConfigError(f"patch must be 2 or 4; got {self.patch}.")
+        if self.image_size < 32 or self.image_size % (8 * self.patch):
+            raise ConfigError(f"image_size must be a multiple of {8 * self.patch}, at least 32; got {self.image_size}.")
         if len(self.widths) != 4 or min(self.widths) < 1:
             raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
+        if self.refinements < 0:
+            raise ConfigError(f"refinements must not be negative; got {self.refinements}.")
         if len(self.template) != 8 or not all(0 < value < 1 for value in self.template):
             raise ConfigError(f"template must be eight fractions between 0 and 1; got {self.template}.")
         if self.pairs not in ("none", "neutral", "rendered"):
@@ -69,7 +75,7 @@ class FaceEncoding:
     """What the encoder knows of a face.
 
     Attributes:
-        features: (B, widths[i], H/2^(i+1), W/2^(i+1)), fine to coarse.
+        features: (B, widths[i], H / patch / 2^i, W / patch / 2^i), fine to coarse.
         point: z, (B, manifold_dim).
         neutral_point: z_n, (B, manifold_dim).
         expression_code: e, (B, expression_dim).
@@ -130,14 +136,14 @@ class FaceEncoder(nn.Module):
         w0, w1, w2, w3 = config.widths
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(nn.PixelUnshuffle(PATCH), ConvBlock(3 * PATCH**2, w0)),
+                nn.Sequential(nn.PixelUnshuffle(config.patch), ConvBlock(3 * config.patch**2, w0)),
                 nn.Sequential(ConvBlock(w0, w1, stride=2), ResidualBlock(w1)),
                 nn.Sequential(ConvBlock(w1, w2, stride=2), ResidualBlock(w2), ResidualBlock(w2)),
                 nn.Sequential(ConvBlock(w2, w3, stride=2), ResidualBlock(w3), ResidualBlock(w3)),
             ]
         )
         # The crop is aligned, so a cell's place tells which part of the face it sees: keep places apart, do not pool.
-        cells = (config.image_size // 16) ** 2
+        cells = (config.image_size // (8 * config.patch)) ** 2
         self.squeeze = nn.Conv2d(w3, 32, 1)
         # Unit variance a dimension: displacements have a scale, and no loss can win by shrinking the manifold.
         self.to_point = nn.Sequential(
@@ -149,6 +155,15 @@ class FaceEncoder(nn.Module):
         for stage in self.stages:
             features.append(stage(features[-1]))
         return features[1:], self.to_point(torch.relu(self.squeeze(features[-1])).flatten(1))
+
+
+class PixelHead(nn.Sequential):
+    """(B, C, h, w) -> (B, D, h * factor, w * factor), near zero to begin with: no flow, and a plain grey to paint."""
+
+    def __init__(self, channels_in: int, channels_out: int, factor: int):
+        super().__init__(nn.Conv2d(channels_in, channels_out * factor**2, 3, 1, 1), nn.PixelShuffle(factor))
+        nn.init.normal_(self[0].weight, std=1e-3)
+        nn.init.zeros_(self[0].bias)
 
 
 class FaceDecoder(nn.Module):
@@ -163,20 +178,24 @@ class FaceDecoder(nn.Module):
         self.up2 = ModulatedBlock(w3 + w2, w2, condition_dim)
         self.up1 = ModulatedBlock(w2 + w1, w1, condition_dim)
         self.up0 = ModulatedBlock(w1 + w0, w0, condition_dim)
-        self.to_flow = nn.Conv2d(w0, 2, 3, 1, 1)
-        self.to_paint = nn.Sequential(nn.Conv2d(w0, 4 * PATCH**2, 3, 1, 1), nn.PixelShuffle(PATCH))
-        for head in (self.to_flow, self.to_paint[0]):  # no flow to begin with, and a plain grey to paint
-            nn.init.normal_(head.weight, std=1e-3)
-            nn.init.zeros_(head.bias)
+        self.refine = nn.ModuleList(
+            nn.ModuleList(ModulatedResidualBlock(width, condition_dim) for _ in range(config.refinements))
+            for width in (w2, w1, w0)
+        )
+        self.to_flow = PixelHead(w0, 2, config.patch // 2)
+        self.to_paint = PixelHead(w0, 4, config.patch)
 
     def forward(self, features: list[Tensor], point: Tensor, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         condition = torch.relu(self.condition(torch.cat([point, target_point - point], dim=1)))
         h = self.up3(features[3], condition)
-        for block, skip in ((self.up2, features[2]), (self.up1, features[1]), (self.up0, features[0])):
+        for up, refine, skip in zip((self.up2, self.up1, self.up0), self.refine, features[2::-1], strict=True):
             h = F.interpolate(h, scale_factor=2.0, mode="nearest")
-            h = block(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
+            h = up(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
+            for block in refine:
+                h = block(h, condition)
         flow = 0.1 * self.to_flow(h)  # a tenth of half the side: the size of a strong smile
         paint = self.to_paint(h)  # (B, 4, H, W)
+        paint = paint.float()
         return flow, torch.sigmoid(paint[:, :1] - 2), torch.tanh(paint[:, 1:])  # painting starts rare
 
 
@@ -214,8 +233,10 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.encoder = FaceEncoder(config)
         z, e = config.manifold_dim, config.expression_dim
         self.neutral_mapping = MLP(z, z, z)
-        self.extractor = MLP(z, z, e, bias=False)  # no displacement, no expression: 0 -> 0
-        self.transformer = MLP(z + e, 2 * z, z)
+        self.extractor = nn.Linear(z, e, bias=False)  # no displacement, no expression: 0 -> 0
+        # What an expression does to everybody, and what it does to this person besides.
+        self.transformer_common = nn.Linear(e, z, bias=False)
+        self.transformer_personal = MLP(z + e, z, z)
         self.posterior = GaussianHead(e, z, z)
         self.decoder = FaceDecoder(config)
 
@@ -229,7 +250,8 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         """T: the displacement (B, manifold_dim) an expression makes on a person; exactly zero for a zero code."""
         with_code = torch.cat([neutral_point, expression_code], dim=1)
         without = torch.cat([neutral_point, torch.zeros_like(expression_code)], dim=1)
-        return self.transformer(with_code) - self.transformer(without)
+        personal = self.transformer_personal(with_code) - self.transformer_personal(without)
+        return self.transformer_common(expression_code) + personal
 
     def decode(
         self, images: Tensor, source: FaceEncoding, expression_code: Tensor, strength: float | Tensor = 1.0

@@ -4,8 +4,12 @@ Terms and what they are for (the names are the keys of the config's `losses` and
 
     pixels        the edit equals the exact target at three sizes, most where source and target differ
     edges         the same for image gradients
+    paint         the colour alone equals the target too: a mask that is still closed gives it nothing to learn from
+    motion        the flow is the one estimated from source and target, where that explains the target
     neutral       pictures known to be neutral have little displacement beside the others
+    same_neutral  pictures of one person, pose and light have one neutral point, whatever the expression
     information   mutual expression information: e tells d (variational bound on I(e; d))
+    shared        the codes of one expression on two faces tell each other (InfoNCE)
     identity_free CLUB bound on I(e; z_n): e does not tell the person
     siamese       the edit is near the reference in expression and away from the source
     adversarial   the edit looks real
@@ -19,6 +23,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
 from leed_hub.losses.disentanglement import (
@@ -26,6 +31,7 @@ from leed_hub.losses.disentanglement import (
     contrastive_loss,
     gaussian_log_likelihood,
     mutual_expression_information_loss,
+    shared_information_loss,
     siamese_loss,
 )
 from leed_hub.losses.reconstruction import (
@@ -36,7 +42,9 @@ from leed_hub.losses.reconstruction import (
     identity_loss,
     mask_sparsity,
     pyramid_l1,
+    weighted_l1,
 )
+from leed_hub.models.leed import warp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +53,12 @@ class EditingLosses:
 
     pixels: float = 1.0
     edges: float = 1.0
+    paint: float = 0.3
+    motion: float = 0.0
     neutral: float = 0.05
     information: float = 0.005
+    shared: float = 0.01
+    same_neutral: float = 0.005
     identity_free: float = 0.002
     siamese: float = 0.05
     adversarial: float = 0.01
@@ -57,7 +69,9 @@ class EditingLosses:
     r1: float = 0.0
     unchanged_weight: float = 0.15  # weight of a pixel outside the changed region, beside 1 inside
     siamese_margin: float = 0.7
-    judges_start_step: int = 0  # the critics' terms (siamese, adversarial, identity_free) wait until there is an edit
+    # Terms that shape the codes, and the judges of an edit, slow a young network down: they wait until it edits.
+    codes_start_step: int = 0  # shared, same_neutral, identity_free
+    judges_start_step: int = 0  # siamese, adversarial
 
 
 @dataclass
@@ -90,7 +104,7 @@ class EditingTask:
     def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Judged]:
         """All unweighted terms with their weighted sum `loss`, and what the critics' step needs."""
         w = self.losses
-        judged = step >= w.judges_start_step
+        shaped, judged = step >= w.codes_start_step, step >= w.judges_start_step
         source, reference, target = batch["source"], batch["reference"], batch["target"]
         has_target = batch["has_target"]
         output = self.model(source, reference, batch["strength"])
@@ -103,6 +117,10 @@ class EditingTask:
             terms["pixels"] = pyramid_l1(edited, target, weight)
         if w.edges:
             terms["edges"] = gradient_l1(edited, target, weight)
+        if w.paint:
+            terms["paint"] = weighted_l1(edit.color, target, weight)
+        if w.motion:
+            terms["motion"] = _motion_error(edit.flow, batch["motion"], source, target, weight)
         if w.neutral:
             terms["neutral"] = _neutral_share(
                 [output.source, output.reference], [batch["source_is_neutral"], batch["reference_is_neutral"]]
@@ -112,7 +130,17 @@ class EditingTask:
         terms["information"] = mutual_expression_information_loss(
             _unit_scale(output.reference.displacement.detach()), *_floats(output.posterior)
         )
-        if w.identity_free and judged:
+        if w.shared and shaped:
+            terms["shared"] = shared_information_loss(
+                output.reference.expression_code.float(),
+                output.source.expression_code.float(),
+                batch["as_source"],
+                has_target,
+                batch["reference_is_neutral"][:, None] & batch["source_is_neutral"],
+            )
+        if w.same_neutral and shaped:
+            terms["same_neutral"] = _scatter_share(output.source.neutral_point.float(), batch["as_source"])
+        if w.identity_free and shaped:
             posterior = self._frozen_critic("identity_posterior", output.reference.neutral_point.detach())
             # Information is at least 0: an estimate below says that q lags behind, and gives nothing to minimise.
             bound = club_upper_bound(_unit_scale(output.reference.expression_code), *_floats(posterior))
@@ -145,12 +173,13 @@ class EditingTask:
     def critic_losses(self, batch: dict[str, Tensor], judged: Judged, step: int) -> dict[str, Tensor]:
         """The judges' own terms and their sum `loss`; empty when no judge is in use."""
         w = self.losses
+        judged_now = step >= w.judges_start_step
         inputs: dict[str, Tensor] = {}
-        if w.siamese:
+        if w.siamese and judged_now:
             inputs["siamese"] = torch.cat([batch["target"], batch["reference"], batch["source"]])
-        if w.identity_free:
+        if w.identity_free and step >= w.codes_start_step:
             inputs["identity_posterior"] = judged.neutral_point
-        if w.adversarial and step >= w.judges_start_step:
+        if w.adversarial and judged_now:
             real = batch["target"].detach().requires_grad_(w.r1 > 0)
             inputs["discriminator"] = torch.cat([real, judged.edited])
         if not inputs:
@@ -191,6 +220,22 @@ class EditingTask:
         finally:
             for parameter in parameters:
                 parameter.requires_grad_(True)
+
+
+def _motion_error(flow: Tensor, motion: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean distance of the flow (B, 2, h, w) from the estimated motion (B, 2, H, W), in units of half the side.
+
+    Counts where moving the source by that estimate brings it nearer to the target: not inside a mouth that opens.
+    """
+    left, before = ((picture - target).abs().sum(1, keepdim=True) for picture in (warp(source, motion), source))
+    weight = weight * (left < before)
+    motion, weight = (F.interpolate(field, flow.shape[-2:], mode="area") for field in (motion, weight))
+    return weighted_l1(flow, motion, weight)
+
+
+def _scatter_share(points: Tensor, mates: Tensor) -> Tensor:
+    """Mean squared distance of points (B, D) to those of their mates, beside the variance over the batch."""
+    return (points - points[mates]).square().mean() / (2 * points.var(dim=0).mean() + 1e-6)
 
 
 def _neutral_share(encodings: list, are_neutral: list[Tensor]) -> Tensor:

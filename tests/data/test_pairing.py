@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from leed_hub.data.pairing import EditingPairs, FaceTable
+from leed_hub.errors import ConfigError
+from leed_hub.transforms import to_bytes
 
 
 def table() -> FaceTable:
@@ -48,11 +50,39 @@ def test_neutral_recipe_pairs_expressive_pictures_with_the_neutral_one_only():
     assert all(reference != 7 for _, reference, _, _, _ in draws("neutral"))
 
 
+@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
+def test_every_target_is_also_a_source_of_the_batch(pairs):
+    feed = EditingPairs(table(), pairs, 32)
+    drawn = feed.draw(torch.arange(len(feed)).repeat(2), torch.Generator().manual_seed(0))
+    assert torch.equal(drawn["source"][drawn["as_source"]], drawn["target"])
+    assert torch.equal(drawn["as_source"].sort().values, torch.arange(len(drawn["target"])))
+
+
+def test_a_picture_is_edited_into_itself_only_where_it_is_alone():
+    assert {target for source, _, target, _, _ in draws("rendered") if source == target} == {6}
+
+
+def test_an_odd_batch_is_refused():
+    feed = EditingPairs(table(), "rendered", 32)
+    with pytest.raises(ConfigError, match="even; got 3"):
+        feed.draw(torch.arange(3), torch.Generator())
+
+
+def test_triplets_to_choose_on_are_twins_edits_or_else_views_of_oneself():
+    triplets = EditingPairs(table(), "rendered", 32).triplets(8)
+    shades = {name: to_bytes(pictures)[:, 0, 0, 0].tolist() for name, pictures in triplets.items()}
+    assert shades == {"source": [60], "reference": [210], "target": [30]}  # the picture after 1 in its setup; its twin
+    lone = table()
+    lone.twin[1] = -1
+    triplets = EditingPairs(lone, "rendered", 32).triplets(4)
+    assert torch.equal(triplets["reference"], triplets["target"]) and len(triplets["target"]) == 4
+
+
 def test_rendered_recipe_uses_twins_and_any_picture_of_the_setup():
     found = draws("rendered")
     assert {(1, 2), (2, 1), (0, 1)} <= {(source, target) for source, _, target, _, _ in found}
-    share = sum(reference == 7 for _, reference, target, _, _ in found if target == 1) / 200
-    assert 0.6 < share < 0.8
+    of_twinned = [reference == 7 for _, reference, target, _, _ in found if target == 1]
+    assert 0.6 < sum(of_twinned) / len(of_twinned) < 0.8
     assert all(reference == 7 or reference == target for _, reference, target, _, _ in found if target == 1)
 
 
@@ -62,11 +92,14 @@ def test_strength_zero_is_asked_only_where_the_target_is_neutral():
     assert any(strength == 1 for _, _, target, strength, _ in found if target == 0)
 
 
-def test_twins_are_never_targets_and_repeats_are_drawn_as_often():
+def test_twins_are_never_targets_and_their_pictures_are_drawn_twice_as_often():
     assert all(target != 7 for _, _, target, _, _ in draws("rendered"))
     repeated = table()
     repeated.repeats[6] = 5
-    assert len(EditingPairs(repeated, "rendered", 32)) == 11
+    anchors = EditingPairs(repeated, "rendered", 32).anchors
+    assert anchors.bincount().tolist() == [0, 2, 1, 0, 1, 1, 5]  # neutral pictures come as mates
+    assert EditingPairs(repeated, "neutral", 32).anchors.bincount().tolist() == [0, 1, 1, 0, 1, 1, 5]
+    assert EditingPairs(repeated, "none", 32).anchors.bincount().tolist() == [1, 1, 1, 1, 1, 1, 5]
 
 
 def test_unpaired_draws_take_strangers_and_hide_the_target():
@@ -78,13 +111,13 @@ def test_unpaired_draws_take_strangers_and_hide_the_target():
 
 def test_a_batch_is_a_function_of_its_generator():
     feed = EditingPairs(table(), "rendered", 32)
-    batches = [feed.batch(torch.arange(7), torch.Generator().manual_seed(s), torch.device("cpu")) for s in (1, 1, 2)]
+    batches = [feed.batch(torch.arange(6), torch.Generator().manual_seed(s), torch.device("cpu")) for s in (1, 1, 2)]
     assert all(torch.equal(batches[0][name], batches[1][name]) for name in batches[0])
     assert not torch.equal(batches[0]["source"], batches[2]["source"])
-    assert batches[0]["source"].shape == (7, 3, 32, 32)
+    assert batches[0]["source"].shape == (6, 3, 32, 32)
     assert batches[0]["source"].abs().max() <= 1
 
 
 def test_without_known_neutrals_nothing_is_called_neutral():
-    batch = EditingPairs(table(), "none", 32).batch(torch.arange(7), torch.Generator(), torch.device("cpu"))
+    batch = EditingPairs(table(), "none", 32).batch(torch.arange(6), torch.Generator(), torch.device("cpu"))
     assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()

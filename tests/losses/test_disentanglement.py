@@ -8,6 +8,7 @@ from leed_hub.losses.disentanglement import (
     contrastive_loss,
     gaussian_log_likelihood,
     mutual_expression_information_loss,
+    shared_information_loss,
     siamese_loss,
 )
 
@@ -150,3 +151,42 @@ def test_contrastive_loss_is_finite_when_all_embeddings_collapse():
     loss = contrastive_loss(codes, codes.clone(), codes.clone(), margin=1.0)
     loss.backward()
     assert loss.item() == 1.0 and torch.isfinite(codes.grad).all()
+
+
+def codes(count: int = 8, dim: int = 6) -> torch.Tensor:
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+
+
+def shared(read, own, partners=None, known=None, excluded=None) -> torch.Tensor:
+    count = len(read)
+    partners = torch.arange(count) if partners is None else partners
+    known = torch.ones(count, dtype=torch.bool) if known is None else known
+    excluded = torch.zeros(count, count, dtype=torch.bool) if excluded is None else excluded
+    return shared_information_loss(read, own, partners, known, excluded)
+
+
+def test_codes_that_tell_nothing_share_nothing_and_equal_ones_share_much():
+    same = torch.ones(8, 6)
+    assert torch.isclose(shared(same, same), torch.tensor(8.0).log())
+    assert shared(codes(), 3 * codes()) < 0.3 < shared(codes(), codes().flip(0))
+
+
+def test_partners_are_found_by_their_permutation():
+    partners = torch.arange(8).roll(3)
+    assert torch.isclose(shared(codes(), codes()[partners.argsort()], partners), shared(codes(), codes()))
+
+
+def test_unknown_rows_and_excluded_pairs_do_not_count():
+    broken = codes()
+    broken[0] = -broken[0]
+    known = torch.ones(8, dtype=torch.bool)
+    known[0] = False
+    assert shared(broken, codes(), known=known) < shared(broken, codes())
+    assert shared(codes(), codes(), known=~torch.ones(8, dtype=torch.bool)) == 0
+    twice = codes()
+    twice[1] = twice[0]
+    excluded = torch.zeros(8, 8, dtype=torch.bool)
+    excluded[0, 1] = excluded[1, 0] = True
+    assert shared(twice, twice, excluded=excluded) < shared(twice, twice)
+    excluded[:] = True  # partners themselves are never excluded
+    assert shared(codes(), codes(), excluded=excluded) == 0

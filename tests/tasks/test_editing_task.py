@@ -5,17 +5,22 @@ import dataclasses
 import pytest
 import torch
 from gradients import touched
+from torch.nn import functional as F
 
 from leed_hub.models.critics import EditingCritics
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.tasks.editing import EditingLosses, EditingTask
+from leed_hub.tasks.editing import EditingLosses, EditingTask, _motion_error, _scatter_share
 
 ALL_TERMS = tuple(
     [
         "pixels",
         "edges",
+        "paint",
+        "motion",
         "neutral",
+        "same_neutral",
         "information",
+        "shared",
         "identity_free",
         "siamese",
         "adversarial",
@@ -25,6 +30,7 @@ ALL_TERMS = tuple(
         "sparse",
     ]
 )
+TRANSFORMER = ("transformer_common", "transformer_personal")
 NO_LOSS = EditingLosses(**dict.fromkeys(ALL_TERMS, 0.0))
 
 
@@ -38,6 +44,8 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
         "source_is_neutral": yes,
         "reference_is_neutral": ~yes,
         "strength": torch.ones(count, 1),
+        "as_source": torch.arange(count).roll(count // 2),
+        "motion": torch.zeros(count, 2, 32, 32),
     }
 
 
@@ -65,9 +73,11 @@ def test_all_terms_together_are_finite():
     [
         ("information", {"extractor", "posterior", "encoder", "neutral_mapping"}),
         ("neutral", {"encoder", "neutral_mapping"}),
-        ("smooth", {"encoder", "decoder", "neutral_mapping", "extractor", "transformer"}),
-        ("siamese", {"encoder", "decoder", "neutral_mapping", "extractor", "transformer"}),
-        ("adversarial", {"encoder", "decoder", "neutral_mapping", "extractor", "transformer"}),
+        ("same_neutral", {"encoder", "neutral_mapping"}),
+        ("shared", {"encoder", "neutral_mapping", "extractor"}),
+        ("smooth", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
+        ("siamese", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
+        ("adversarial", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
     ],
 )
 def test_each_term_teaches_its_networks_and_no_judge(term, learners):
@@ -100,6 +110,35 @@ def test_the_judges_step_leaves_the_editor_untouched_and_teaches_every_judge():
     editing.critic_losses(batch(), judged, step=0)["loss"].backward()
     assert touched(editing.model) == set()
     assert touched(editing.critics) == {"discriminator", "siamese", "identity_posterior"}
+
+
+def test_terms_that_shape_the_codes_wait_for_their_start_step():
+    editing = task(EditingLosses(codes_start_step=10))
+    shaping = {"shared", "same_neutral", "identity_free"}
+    before, judged = editing.generator_losses(batch(), step=9)
+    assert not shaping & before.keys()
+    assert "identity_posterior" not in editing.critic_losses(batch(), judged, step=9)
+    assert shaping <= editing.generator_losses(batch(), step=10)[0].keys()
+
+
+def test_motion_counts_only_where_it_explains_the_target():
+    source = torch.zeros(1, 3, 32, 32)
+    source[..., 8:16] = 1.0
+    target = source.roll(2, dims=3)
+    motion = torch.zeros(1, 2, 32, 32)
+    motion[:, 0] = -2 / 16  # it came from two pixels to the left
+    everywhere = torch.ones(1, 1, 32, 32)
+    still, flow = torch.zeros(1, 2, 16, 16), F.interpolate(motion, (16, 16))
+    assert _motion_error(flow, motion, source, target, everywhere) == 0
+    assert _motion_error(still, motion, source, target, everywhere) > 0.05
+    assert _motion_error(still, -motion, source, target, everywhere) == 0  # the wrong way: explains nothing
+
+
+def test_one_neutral_point_for_all_expressions_of_a_setup_costs_nothing():
+    points = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    mates = torch.arange(6).roll(3)
+    assert _scatter_share(points, mates) == 0
+    assert _scatter_share(points[torch.tensor([0, 1, 2, 1, 2, 0])], mates) > 0.5
 
 
 def test_judges_wait_for_their_start_step():
