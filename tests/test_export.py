@@ -25,7 +25,7 @@ EDITORS = {
     "64 pixels, other widths, without flow": dataclasses.replace(
         EDITOR, image_size=64, widths=(4, 8, 12, 16), expression_dim=6, uses_flow=False
     ),
-    "48 pixels, without colour": dataclasses.replace(EDITOR, image_size=48, uses_color=False),
+    "48 pixels in cells of 2, without colour": dataclasses.replace(EDITOR, image_size=48, patch=2, uses_color=False),
 }
 RECOGNIZERS = {
     "grey": RECOGNIZER,

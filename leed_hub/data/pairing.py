@@ -163,7 +163,8 @@ class EditingPairs:
 
         Returns:
             dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target`, `differs` (source and
-            reference show different expressions by construction), `source_is_neutral`, `reference_is_neutral` (B,)
+            reference show different expressions by construction), `crosses` (the reference is another person who wears
+            the target's expression), `source_is_neutral`, `reference_is_neutral` (B,)
             bool, False where the recipe may not know; `strength` (B, 1); `as_source` (B,) as in `draw`; where motion is
             estimated also `motion` (B, 2, size, size) as `optical_flow` gives it.
         """
@@ -188,6 +189,7 @@ class EditingPairs:
             "reference": references * 2 - 1,
             "target": targets,
             "has_target": drawn["has_target"].to(device),
+            "crosses": (drawn["has_target"] & (reference == table.twin[target])).to(device),
             "differs": ((source != target) & drawn["has_target"]).to(device),
             "source_is_neutral": (table.is_neutral[source] & knows_neutral).to(device),
             "reference_is_neutral": (table.is_neutral[reference] & knows_neutral).to(device),

@@ -63,6 +63,27 @@ class ModulatedResidualBlock(nn.Module):
         return torch.relu(features + self.outer(self.inner(features, condition)))
 
 
+class RunningNorm(nn.BatchNorm1d):
+    """Bring each of D dimensions to zero mean and unit variance by running statistics, in training too.
+
+    A batch's own statistics shift all its codes at random: by 0.18 of a deviation at 32 faces, where an expression
+    moves a dimension by 0.3. What learns from such codes learns to do too little.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__(dim, affine=False, momentum=0.01)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        codes = codes.float()
+        if self.training:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                share = max(self.momentum, 1 / float(self.num_batches_tracked))  # a plain mean to begin with
+                self.running_mean.lerp_(codes.mean(dim=0), share)
+                self.running_var.lerp_(codes.var(dim=0), share)
+        return (codes - self.running_mean) * (self.running_var + self.eps).rsqrt()
+
+
 class MLP(nn.Sequential):
     """Two linear layers with a ReLU between: (B, D) -> (B, E). Without biases it maps zero to zero."""
 

@@ -19,7 +19,15 @@ from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError
 from leed_hub.models.hub import HubModel
-from leed_hub.models.layers import MLP, ConvBlock, GaussianHead, ModulatedBlock, ModulatedResidualBlock, ResidualBlock
+from leed_hub.models.layers import (
+    MLP,
+    ConvBlock,
+    GaussianHead,
+    ModulatedBlock,
+    ModulatedResidualBlock,
+    ResidualBlock,
+    RunningNorm,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +154,7 @@ class FaceEncoder(nn.Module):
         cells = (config.image_size // (8 * config.patch)) ** 2
         self.squeeze = nn.Conv2d(w3, 32, 1)
         # Unit variance a dimension: displacements have a scale, and no loss can win by shrinking the manifold.
-        self.to_point = nn.Sequential(
-            nn.Linear(32 * cells, config.manifold_dim), nn.BatchNorm1d(config.manifold_dim, affine=False)
-        )
+        self.to_point = nn.Sequential(nn.Linear(32 * cells, config.manifold_dim), RunningNorm(config.manifold_dim))
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         features = [images]

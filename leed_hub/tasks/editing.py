@@ -9,7 +9,7 @@ Terms and what they are for (the names are the keys of the config's `losses` and
     neutral       pictures known to be neutral have little displacement beside the others
     same_neutral  pictures of one person, pose and light have one neutral point, whatever the expression
     information   mutual expression information: e tells d (variational bound on I(e; d))
-    shared        the codes of one expression on two faces tell each other (InfoNCE)
+    shared        the codes of one expression on two persons tell each other (InfoNCE)
     identity_free CLUB bound on I(e; z_n): e does not tell the person
     siamese       the edit is near the reference in expression and away from the source
     adversarial   the edit looks real
@@ -135,7 +135,7 @@ class EditingTask:
                 output.reference.expression_code.float(),
                 output.source.expression_code.float(),
                 batch["as_source"],
-                has_target,
+                batch["crosses"],  # two views of one face would find each other by the face
                 batch["reference_is_neutral"][:, None] & batch["source_is_neutral"],
             )
         if w.same_neutral and shaped:

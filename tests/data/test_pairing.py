@@ -118,6 +118,17 @@ def test_a_batch_is_a_function_of_its_generator():
     assert batches[0]["source"].abs().max() <= 1
 
 
+def test_a_batch_tells_which_references_are_another_person_in_the_targets_expression():
+    feed = EditingPairs(table(), "rendered", 32, twin_share=1.0)
+    anchors = torch.arange(6).repeat(20)
+    drawn = feed.draw(anchors, torch.Generator().manual_seed(0))
+    batch = feed.batch(anchors, torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert torch.equal(batch["crosses"], drawn["target"] == 1)  # the one picture with a twin
+    assert batch["crosses"].any() and "motion" not in batch
+    moving = EditingPairs(table(), "rendered", 32, estimates_motion=True)
+    assert moving.batch(torch.arange(4), torch.Generator(), torch.device("cpu"))["motion"].shape == (4, 2, 32, 32)
+
+
 def test_without_known_neutrals_nothing_is_called_neutral():
     batch = EditingPairs(table(), "none", 32).batch(torch.arange(6), torch.Generator(), torch.device("cpu"))
     assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()

@@ -41,6 +41,7 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
     return pictures | {
         "has_target": yes,
         "differs": yes,
+        "crosses": yes,
         "source_is_neutral": yes,
         "reference_is_neutral": ~yes,
         "strength": torch.ones(count, 1),
