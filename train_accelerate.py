@@ -1,6 +1,6 @@
 """Train the editor, the recogniser or the face locator.
 
-    accelerate launch train_accelerate.py --config configs/recognizer_fer2013.yaml
+    accelerate launch train_accelerate.py --config configs/recognizer/1_small.yaml
     accelerate launch train_accelerate.py --config configs/leed.yaml --resume
 
 The same lines run on a CPU, on one GPU and on several. Two CPU processes start by

@@ -42,29 +42,6 @@ def mutual_expression_information_loss(displacement: Tensor, mean: Tensor, log_v
     return -gaussian_log_likelihood(displacement, mean, log_variance).mean() / displacement.shape[1]
 
 
-def club_upper_bound(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """CLUB's estimate from above of I(x; y), minimised to keep e free of identity.
-
-    I <= E_p(x,y)[log q(y|x)] - E_p(x)p(y)[log q(y|x)], with all B * B pairs of the batch in the second term. It is a
-    true upper bound when q equals p(y|x), and can fall below while q is still learning: train q on
-    `gaussian_log_likelihood` with the codes detached, and here hold q still.
-
-    Source: Cheng et al. 2020, arXiv:2006.12013 (CLUB). The mean over all y of (y - mean_i)^2 is (mean y - mean_i)^2 +
-    var y, so the B * B pairs cost only B * D.
-
-    Args:
-        value (Tensor): (B, D), y.
-        mean (Tensor): (B, D), q's mean of y given x.
-        log_variance (Tensor): (B, D), q's log variance of y given x.
-    Returns:
-        Tensor: scalar, nats per dimension of `value`; 0 when q ignores x, or when B is 1.
-    """
-    # The log 2 pi and log variance terms are the same in both expectations and cancel.
-    own_squared_error = (value - mean).square()  # (B, D)
-    mean_squared_error = (value.mean(dim=0) - mean).square() + value.var(dim=0, unbiased=False)  # (B, D), over all y
-    return 0.5 * ((mean_squared_error - own_squared_error) * torch.exp(-log_variance)).mean()
-
-
 def shared_information_loss(
     read: Tensor, own: Tensor, same_expression: Tensor, known: Tensor, excluded: Tensor, *, temperature: float = 0.1
 ) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from leed_hub.models.layers import ConvBlock, GaussianHead
+from leed_hub.models.layers import ConvBlock
 
 
 class PatchDiscriminator(nn.Module):
@@ -48,17 +48,13 @@ class SiameseEmbedding(nn.Module):
 
 
 class EditingCritics(nn.Module):
-    """The three judges of an edit: realism, likeness of expression, and identity left in the expression code.
+    """The two judges of an edit: realism, and likeness of expression."""
 
-    `identity_posterior` is q(e | z_n) of the upper bound on I(e; z_n) (CLUB, Cheng et al. 2020, arXiv:2006.12013).
-    """
-
-    def __init__(self, image_size: int, manifold_dim: int, expression_dim: int):
+    def __init__(self, image_size: int):
         super().__init__()
         self.discriminator = PatchDiscriminator()
         self.siamese = SiameseEmbedding(image_size)
-        self.identity_posterior = GaussianHead(manifold_dim, manifold_dim, expression_dim)
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The answers of some judges, by name; all of a step go through one call, as distributed training asks."""
         return {name: getattr(self, name)(value) for name, value in inputs.items()}

@@ -85,12 +85,16 @@ class RunningNorm(nn.BatchNorm1d):
 
 
 class MLP(nn.Sequential):
-    """Two linear layers with a ReLU between: (B, D) -> (B, E). Without biases it maps zero to zero."""
+    """Two linear layers with a SiLU between: (B, D) -> (B, E). Without biases it maps zero to zero.
+
+    Not a ReLU: codes pass several of these one after another, and units that died in training left a decoder of 256
+    condition units with 8.
+    """
 
     def __init__(self, dim_in: int, dim_hidden: int, dim_out: int, *, bias: bool = True):
         super().__init__(
             nn.Linear(dim_in, dim_hidden, bias=bias),
-            nn.ReLU(inplace=True),
+            nn.SiLU(),
             nn.Linear(dim_hidden, dim_out, bias=bias),
         )
         # Variance-keeping weights: torch's default shrinks a signal to a third in each of these two layers, and the

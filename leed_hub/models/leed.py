@@ -136,6 +136,9 @@ class LEEDTrainingOutput:
     posterior: tuple[Tensor, Tensor]
 
 
+SQUEEZED = 512  # numbers that the coarsest features are brought down to before they become a point
+
+
 class FaceEncoder(nn.Module):
     """E: (B, 3, H, W) in [-1, 1] -> features at four scales and the manifold point z."""
 
@@ -152,15 +155,19 @@ class FaceEncoder(nn.Module):
         )
         # The crop is aligned, so a cell's place tells which part of the face it sees: keep places apart, do not pool.
         cells = (config.image_size // (8 * config.patch)) ** 2
-        self.squeeze = nn.Conv2d(w3, 32, 1)
-        # Unit variance a dimension: displacements have a scale, and no loss can win by shrinking the manifold.
-        self.to_point = nn.Sequential(nn.Linear(32 * cells, config.manifold_dim), RunningNorm(config.manifold_dim))
+        width = SQUEEZED // cells
+        self.squeeze = nn.Sequential(nn.Conv2d(w3, width, 1, bias=False), nn.BatchNorm2d(width), nn.SiLU())
+        # Centred before the projection, or the features' common strength is 99 % of the manifold's variance. Unit
+        # variance a dimension behind it: displacements have a scale, and no loss can win by shrinking the manifold.
+        self.to_point = nn.Sequential(
+            RunningNorm(width * cells), nn.Linear(width * cells, config.manifold_dim), RunningNorm(config.manifold_dim)
+        )
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         features = [images]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return features[1:], self.to_point(torch.relu(self.squeeze(features[-1])).flatten(1))
+        return features[1:], self.to_point(self.squeeze(features[-1]).flatten(1))
 
 
 class PixelHead(nn.Sequential):
@@ -192,7 +199,7 @@ class FaceDecoder(nn.Module):
         self.to_paint = PixelHead(w0, 4, config.patch)
 
     def forward(self, features: list[Tensor], point: Tensor, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        condition = torch.relu(self.condition(torch.cat([point, target_point - point], dim=1)))
+        condition = F.silu(self.condition(torch.cat([point, target_point - point], dim=1)))
         h = self.up3(features[3], condition)
         for up, refine, skip in zip((self.up2, self.up1, self.up0), self.refine, features[2::-1], strict=True):
             h = F.interpolate(h, scale_factor=2.0, mode="nearest")

@@ -8,9 +8,9 @@ Terms and what they are for (the names are the keys of the config's `losses` and
     motion        the flow is the one estimated from source and target, where that explains the target
     neutral       pictures known to be neutral have little displacement beside the others
     same_neutral  pictures of one person, pose and light have one neutral point, whatever the expression
+    same_expression  an expression has one code, whoever wears it: pictures known to be twins
     information   mutual expression information: e tells d (variational bound on I(e; d))
     shared        the codes of one expression on two persons tell each other (InfoNCE)
-    identity_free CLUB bound on I(e; z_n): e does not tell the person
     siamese       the edit is near the reference in expression and away from the source
     adversarial   the edit looks real
     cycle         editing back with the source's own expression returns the source
@@ -27,9 +27,7 @@ from torch.nn import functional as F
 
 from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
 from leed_hub.losses.disentanglement import (
-    club_upper_bound,
     contrastive_loss,
-    gaussian_log_likelihood,
     mutual_expression_information_loss,
     shared_information_loss,
     siamese_loss,
@@ -59,7 +57,7 @@ class EditingLosses:
     information: float = 0.005
     shared: float = 0.01
     same_neutral: float = 0.005
-    identity_free: float = 0.002
+    same_expression: float = 0.05
     siamese: float = 0.05
     adversarial: float = 0.01
     cycle: float = 0.0
@@ -70,23 +68,8 @@ class EditingLosses:
     unchanged_weight: float = 0.15  # weight of a pixel outside the changed region, beside 1 inside
     siamese_margin: float = 0.7
     # Terms that shape the codes, and the judges of an edit, slow a young network down: they wait until it edits.
-    codes_start_step: int = 0  # shared, same_neutral, identity_free
+    codes_start_step: int = 0  # shared, same_neutral, same_expression
     judges_start_step: int = 0  # siamese, adversarial
-
-
-@dataclass
-class Judged:
-    """What the critics' step looks at, cut from the editor's graph.
-
-    Attributes:
-        edited: (B, 3, H, W) in [-1, 1].
-        neutral_point: z_n of the reference, (B, manifold_dim).
-        expression_code: e of the reference, (B, expression_dim).
-    """
-
-    edited: Tensor
-    neutral_point: Tensor
-    expression_code: Tensor
 
 
 class EditingTask:
@@ -101,8 +84,8 @@ class EditingTask:
     def __init__(self, losses: EditingLosses, model, critics):
         self.losses, self.model, self.critics = losses, model, critics
 
-    def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Judged]:
-        """All unweighted terms with their weighted sum `loss`, and what the critics' step needs."""
+    def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """All unweighted terms with their weighted sum `loss`, and the edits (B, 3, H, W), cut from the graph."""
         w = self.losses
         shaped, judged = step >= w.codes_start_step, step >= w.judges_start_step
         source, reference, target = batch["source"], batch["reference"], batch["target"]
@@ -139,12 +122,11 @@ class EditingTask:
                 batch["reference_is_neutral"][:, None] & batch["source_is_neutral"],
             )
         if w.same_neutral and shaped:
-            terms["same_neutral"] = _scatter_share(output.source.neutral_point.float(), batch["as_source"])
-        if w.identity_free and shaped:
-            posterior = self._frozen_critic("identity_posterior", output.reference.neutral_point.detach())
-            # Information is at least 0: an estimate below says that q lags behind, and gives nothing to minimise.
-            bound = club_upper_bound(_unit_scale(output.reference.expression_code), *_floats(posterior))
-            terms["identity_free"] = torch.relu(bound)
+            neutral_points = output.source.neutral_point.float()
+            terms["same_neutral"] = _scatter_share(neutral_points, neutral_points[batch["as_source"]])
+        if w.same_expression and shaped:
+            twins, targets = output.reference.expression_code, output.source.expression_code[batch["as_source"]]
+            terms["same_expression"] = _scatter_share(twins.float(), targets.float(), batch["crosses"])
         if w.smooth:
             terms["smooth"] = flow_total_variation(edit.flow)
         if w.sparse:
@@ -167,21 +149,19 @@ class EditingTask:
                     output.source.neutral_point.detach().float(), returned.source.neutral_point.float()
                 )
         terms["loss"] = sum(getattr(w, name) * term for name, term in terms.items())
-        reading = output.reference
-        return terms, Judged(edited.detach(), reading.neutral_point.detach(), reading.expression_code.detach())
+        return terms, edited.detach()
 
-    def critic_losses(self, batch: dict[str, Tensor], judged: Judged, step: int) -> dict[str, Tensor]:
-        """The judges' own terms and their sum `loss`; empty when no judge is in use."""
+    def critic_losses(self, batch: dict[str, Tensor], edited: Tensor, step: int) -> dict[str, Tensor]:
+        """The judges' own terms and their sum `loss`; empty while no judge is in use. `edited` as made in this step."""
         w = self.losses
-        judged_now = step >= w.judges_start_step
         inputs: dict[str, Tensor] = {}
-        if w.siamese and judged_now:
+        if step < w.judges_start_step:
+            return {}
+        if w.siamese:
             inputs["siamese"] = torch.cat([batch["target"], batch["reference"], batch["source"]])
-        if w.identity_free and step >= w.codes_start_step:
-            inputs["identity_posterior"] = judged.neutral_point
-        if w.adversarial and judged_now:
+        if w.adversarial:
             real = batch["target"].detach().requires_grad_(w.r1 > 0)
-            inputs["discriminator"] = torch.cat([real, judged.edited])
+            inputs["discriminator"] = torch.cat([real, edited])
         if not inputs:
             return {}
         answers = self.critics(inputs)
@@ -196,11 +176,6 @@ class EditingTask:
                 if paired.any()
                 else target[paired].sum()
             )
-        if "identity_posterior" in inputs:
-            likelihood = gaussian_log_likelihood(
-                _unit_scale(judged.expression_code), *_floats(answers["identity_posterior"])
-            )
-            terms["identity_posterior"] = -likelihood.mean() / judged.expression_code.shape[1]
         if "discriminator" in inputs:
             real_logits, fake_logits = answers["discriminator"].float().chunk(2)
             terms["discriminator"] = hinge_discriminator_loss(real_logits, fake_logits)
@@ -223,7 +198,7 @@ class EditingTask:
 
 
 def _motion_error(flow: Tensor, motion: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean distance of the flow (B, 2, h, w) from the estimated motion (B, 2, H, W), in units of half the side.
+    """Mean distance of the flow (B, 2, h, w) from the estimated motion (B, 2, h', w'), in units of half the side.
 
     Counts where moving the source by that estimate brings it nearer to the target: not inside a mouth that opens.
     """
@@ -233,9 +208,15 @@ def _motion_error(flow: Tensor, motion: Tensor, source: Tensor, target: Tensor, 
     return weighted_l1(flow, motion, weight)
 
 
-def _scatter_share(points: Tensor, mates: Tensor) -> Tensor:
-    """Mean squared distance of points (B, D) to those of their mates, beside the variance over the batch."""
-    return (points - points[mates]).square().mean() / (2 * points.var(dim=0).mean() + 1e-6)
+def _scatter_share(points: Tensor, mates: Tensor, known: Tensor | None = None) -> Tensor:
+    """Mean squared distance of codes (B, D) to those that should equal them, beside the variance over the batch.
+
+    Counts the rows that `known` (B,) names, all by default; 0 where there is none.
+    """
+    squared = (points - mates).square().mean(dim=1)
+    if known is not None:
+        squared = squared * known * (len(known) / known.sum().clamp(min=1))
+    return squared.mean() / (2 * torch.cat([points, mates]).var(dim=0).mean() + 1e-6)
 
 
 def _neutral_share(encodings: list, are_neutral: list[Tensor]) -> Tensor:

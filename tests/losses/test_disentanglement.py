@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from leed_hub.losses.disentanglement import (
-    club_upper_bound,
     contrastive_loss,
     gaussian_log_likelihood,
     mutual_expression_information_loss,
@@ -57,41 +56,6 @@ def test_mutual_expression_information_loss_teaches_the_predictor_and_spares_a_d
     displacement, mean, log_variance = (tensor.requires_grad_() for tensor in gaussian_batch())
     mutual_expression_information_loss(displacement.detach(), mean, log_variance).backward()
     assert displacement.grad is None and mean.grad.abs().sum() > 0 and log_variance.grad.abs().sum() > 0
-
-
-def test_club_upper_bound_by_hand():
-    value = torch.tensor([[1.0], [-1.0]])
-    mean = torch.tensor([[1.0], [-1.0]])  # own error 0; over all y: mean of 0 and 4 is 2; times 1/2
-    assert club_upper_bound(value, mean, torch.zeros(2, 1)).item() == 1.0
-
-
-def test_club_upper_bound_equals_the_naive_double_loop():
-    value, mean, log_variance = gaussian_batch()
-    size, width = value.shape
-    matched = sum(
-        gaussian_log_likelihood(value[i : i + 1], mean[i : i + 1], log_variance[i : i + 1]) for i in range(size)
-    )
-    crossed = sum(
-        gaussian_log_likelihood(value[j : j + 1], mean[i : i + 1], log_variance[i : i + 1])
-        for i in range(size)
-        for j in range(size)
-    )
-    naive = (matched / size - crossed / size**2) / width
-    torch.testing.assert_close(club_upper_bound(value, mean, log_variance), naive.squeeze())
-
-
-def test_club_upper_bound_is_zero_when_the_prediction_ignores_its_input():
-    value = gaussian_batch()[0]
-    same = torch.ones_like(value)
-    assert club_upper_bound(value, same * 0.3, same * -0.7).item() == pytest.approx(0, abs=1e-12)
-
-
-def test_club_upper_bound_lies_above_the_true_information_of_a_gaussian_channel():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(20000, 1, generator=generator)
-    y = x + torch.randn(20000, 1, generator=generator)  # I(x; y) = 0.5 * log 2
-    bound = club_upper_bound(y, x, torch.zeros(20000, 1)).item()
-    assert 0.5 * math.log(2) < bound == pytest.approx(1.0, abs=0.05)  # E over unmatched (2 + 1) / 2 less matched 1 / 2
 
 
 def test_siamese_loss_by_hand():
