@@ -6,23 +6,18 @@
 A training that was cut off goes on where it stopped; a finished one is only measured again.
 """
 
-import copy
 import json
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
+from variants import ROOT, markdown, resolve, train, write_into
 
 from leed_hub.evaluation import evaluate_disentanglement, evaluate_editing
 from leed_hub.pipelines import ExpressionEditor
 
-ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- ablations -->", "<!-- end of ablations -->"
 COLUMNS = {  # key of a result: heading of the table
     "error_ratio": "error ratio",
     "error_ratio_profile": "profile",
@@ -34,35 +29,6 @@ COLUMNS = {  # key of a result: heading of the table
 }
 
 
-def resolve(base: dict, name: str, changes: dict) -> dict:
-    """The base config with some keys replaced; "losses.siamese" names a key of the mapping `losses`."""
-    config = copy.deepcopy(base)
-    for path, value in changes.items():
-        *parents, key = path.split(".")
-        mapping = config
-        for parent in parents:
-            mapping = mapping[parent]
-        mapping[key] = value
-    slug = re.sub(r"\W+", "_", name).strip("_")
-    config["output_dir"] = f"{base['output_dir']}/{slug}"
-    return config
-
-
-def train(config: dict) -> Path:
-    """Run or go on with a training; the folder of its best weights."""
-    folder = ROOT / config["output_dir"]
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
-    subprocess.run(
-        [sys.executable, "train_accelerate.py", "--config", str(file), "--resume"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    return folder / "best"
-
-
 def measure(folder: Path, data_dir: Path) -> dict[str, float]:
     """The table's numbers of one editor, on persons that no training saw."""
     editor = ExpressionEditor.from_pretrained(folder, aligner="none")
@@ -72,9 +38,8 @@ def measure(folder: Path, data_dir: Path) -> dict[str, float]:
 
 def table(results: dict[str, dict[str, float]]) -> str:
     """Markdown, one row a variant."""
-    rows = [["training", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
-    rows += [[name, *(f"{numbers[key]:.3f}" for key in COLUMNS)] for name, numbers in results.items()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    rows = [[name, *(f"{numbers[key]:.3f}" for key in COLUMNS)] for name, numbers in results.items()]
+    return markdown(["training", *COLUMNS.values()], rows)
 
 
 def main(
@@ -92,9 +57,7 @@ def main(
             results[name] = measure(train(resolve(settings["base"], name, changes)), data_dir)
             json_file.write_text(json.dumps(results, indent=2) + "\n")
     results = {name: results[name] for name in settings["variants"] if name in results}
-    text = page.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    page.write_text(f"{text[:start]}\n{table(results)}\n{text[end:]}")
+    write_into(page, table(results))
     print(table(results))
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from leed_hub.data import load_corpus
 from leed_hub.data.face_bank import photograph_bank, rendered_bank
-from leed_hub.data.labelled import LabelledFaces
+from leed_hub.data.labelled import LabelledFaces, labelled_crops
+from leed_hub.data.memory import JoinedPictures
 from leed_hub.data.pairing import EditingPairs
 from leed_hub.data.scenes import LocatorScenes
 from leed_hub.data.tables import joined, photograph_table, rendered_table
@@ -137,7 +138,7 @@ def editing_recipe(model: dict, losses: dict, *, corpora: list[dict], held_out: 
 
     return Recipe(
         model=LEEDModel(config),
-        critics=EditingCritics(config.image_size, config.manifold_dim, config.expression_dim),
+        critics=EditingCritics(config.image_size),
         feed=pairs,
         make_task=lambda network, critics: EditingTask(weights, network, critics),
         evaluate=evaluate,
@@ -150,23 +151,22 @@ def recognition_recipe(
     model: dict,
     losses: dict,
     *,
-    corpus: str,
-    data_dir: str,
-    split: str,
-    judge_split: str,
-    corpus_config: str | None = None,
-    balanced: bool = False,
+    corpora: list[dict],
+    judge: dict,
+    balance: float = 0.0,
+    store: str | None = None,
     pretrained: bool = False,
 ) -> Recipe:
-    """The disentangled recogniser on one labelled corpus.
+    """The disentangled recogniser on any mixture of labelled corpora.
 
     Args:
         model: fields of `ExpressionEncoderConfig`.
         losses: fields of `RecognitionLosses`.
-        corpus, data_dir, corpus_config: as for `load_corpus`.
-        split: trained on.
-        judge_split: the best checkpoint is chosen on.
-        balanced: draw every category equally often.
+        corpora: entries {corpus, data_dir, split}, perhaps {config}, as for `load_corpus`; where pictures are not face
+            crops already, also {aligner}.
+        judge: such an entry, to choose the best checkpoint on.
+        balance: how far rare categories are drawn more often, see `LabelledFaces`.
+        store: a folder for the crops of corpora that do not fit into memory, see `labelled_crops`.
         pretrained: start a timm backbone from its published weights.
     """
     config = ExpressionEncoderConfig(**model)
@@ -174,15 +174,23 @@ def recognition_recipe(
     if weights.beta1 and not config.reconstructs:
         raise ConfigError("beta1 weighs the reconstruction, but the model's `reconstructs` is false.")
 
-    def faces(which: str, *, balanced: bool) -> LabelledFaces:
-        rows = load_corpus(corpus, corpus_folder(data_dir), which, config=corpus_config)
-        return LabelledFaces(rows, config.labels, config.image_size, config.channels, balanced=balanced)
+    def crops(entry: dict) -> tuple[Tensor, Tensor]:
+        rows = load_corpus(
+            entry["corpus"], corpus_folder(entry["data_dir"]), entry["split"], config=entry.get("config")
+        )
+        locator = build_locator(entry.get("aligner", "none"))
+        size, channels = config.image_size, config.channels
+        folder = Path(store).expanduser() if store else None
+        return labelled_crops(
+            rows, config.labels, size, channels, template=config.template, locator=locator, store=folder
+        )
 
-    feed, judge = faces(split, balanced=balanced), faces(judge_split, balanced=False)
+    images, labels = zip(*(crops(entry) for entry in corpora), strict=True)
+    judged_images, judged_labels = crops(judge)
 
     def evaluate(network: nn.Module, device: torch.device) -> dict[str, float]:
-        logits = [network(to_unit(images).to(device)).logits.float().cpu() for images in judge.images.split(256)]
-        scores = recognition_scores(torch.cat(logits), judge.labels, config.labels)
+        logits = [network.recognize(to_unit(part).to(device))[0].float().cpu() for part in judged_images.split(256)]
+        scores = recognition_scores(torch.cat(logits), judged_labels, config.labels)
         return {name: scores[name] for name in ("accuracy", "macro_f1")}
 
     network = ExpressionEncoderModel(config)
@@ -191,7 +199,7 @@ def recognition_recipe(
     return Recipe(
         model=network,
         critics=None,
-        feed=feed,
+        feed=LabelledFaces(JoinedPictures(images), torch.cat(labels), balance=balance),
         make_task=lambda network, critics: RecognitionTask(weights, network),
         evaluate=evaluate,
         score=lambda scores: scores["accuracy"],

@@ -70,7 +70,10 @@ def corpora(tmp_path_factory) -> Path:
 RECOGNITION = {
     "task": "recognition",
     "model": {"widths": [4, 4, 8, 8], "code_dim": 8},
-    "data": {"corpus": "fer2013", "data_dir": "fer2013", "split": "train", "judge_split": "test_public"},
+    "data": {
+        "corpora": [{"corpus": "fer2013", "data_dir": "fer2013", "split": "train"}],
+        "judge": {"corpus": "fer2013", "data_dir": "fer2013", "split": "test_public"},
+    },
     "batch_size": 8,
 }
 EDITING = {

@@ -16,6 +16,7 @@ from leed_hub.data.facial_expressions import FacialExpressions
 from leed_hub.data.fer2013 import FER2013
 from leed_hub.data.london import London
 from leed_hub.data.rafd import RaFD
+from leed_hub.data.rafdb import RAFDB
 from leed_hub.data.rendered_faces import RenderedFaces
 from leed_hub.errors import CorpusError
 
@@ -26,6 +27,7 @@ CORPORA: dict[str, type[CorpusBuilder]] = {
     "fer2013": FER2013,
     "london": London,
     "rafd": RaFD,
+    "rafdb": RAFDB,
     "rendered_faces": RenderedFaces,
 }
 

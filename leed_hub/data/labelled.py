@@ -1,57 +1,122 @@
-"""Batches for the recogniser: labelled pictures in memory, seen through random views."""
+"""Batches for the recogniser: labelled crops, seen through random views."""
 
+import hashlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import datasets
+import numpy as np
 import torch
 from torch import Tensor
 
-from leed_hub.data.augment import Geometry, Light, erased, mirrored, relit, view
-from leed_hub.data.memory import decode_images
+from leed_hub.data.augment import Geometry, Light, erased, mirrored, relit, roughened, view
+from leed_hub.data.memory import JoinedPictures, mapped_pictures
+from leed_hub.faces import Locator
+from leed_hub.images import load_image
+from leed_hub.transforms import crop_face, crop_matrix, square_matrix
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecognitionViews:
     """The random half of the recogniser's preprocessing."""
 
-    geometry: Geometry = field(default_factory=lambda: Geometry(scale=0.12, shift=0.08, rotation_deg=12))
-    light: Light = field(default_factory=lambda: Light(gamma=0.3, gain=0.3, offset=0.1, tint=0, saturation=0))
-    erased_share: float = 0.3
+    geometry: Geometry = field(default_factory=lambda: Geometry(scale=0.1, shift=0.06, rotation_deg=15))
+    light: Light = field(default_factory=lambda: Light(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0))
+    rough_share: float = 0.15
+    erased_share: float = 0.25
 
 
-class LabelledFaces:
-    """Pictures with their categories.
+def labelled_crops(
+    rows: datasets.Dataset,
+    labels: tuple[str, ...],
+    size: int,
+    channels: int,
+    *,
+    template: tuple[float, ...] | None = None,
+    locator: Locator | None = None,
+    store: Path | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The pictures of known categories, cropped as the recogniser will crop them.
 
     Args:
-        dataset: rows with `image` and `label` (a `ClassLabel`); rows whose category is not in `labels` are left out.
+        rows: with `image` and `label` (a `ClassLabel`); rows whose category is not in `labels` are left out.
         labels: the recogniser's categories in the order of its logits.
         size: side of the crops in pixels.
         channels: 1 or 3.
-        balanced: draw every category equally often instead of as often as the corpus has it.
+        template: with a locator: where crops put eyes and mouth corners.
+        locator: finds the face to crop; where it finds none, and everywhere if None, the crop is the largest central
+            square of the picture.
+        store: keep the crops in a file of this folder, where the next start finds them, instead of in memory.
+    Returns:
+        tuple: uint8 (N, channels, size, size), and positions in `labels` (N,).
+    """
+    names = rows.features["label"].names
+    to_position = torch.tensor([labels.index(name) if name in labels else -1 for name in names] + [-1])
+    positions = to_position[torch.tensor(rows["label"][:])]  # -1, unlabelled, reads the last entry
+    kept = torch.nonzero(positions >= 0).squeeze(1)
+    rows = rows.select(kept.tolist())
+    shape = (len(rows), channels, size, size)
+
+    def cropped(entry: dict) -> tuple[np.ndarray, bool]:
+        photo = np.asarray(load_image(entry["bytes"] or entry["path"]))
+        faces = locator(photo) if locator else []
+        whole = square_matrix(*photo.shape[1::-1], size)
+        crop = crop_face(photo, crop_matrix(faces[0].points, template, size) if faces else whole, size)
+        crop = crop if channels == 3 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None]
+        return crop.transpose(2, 0, 1), bool(faces)
+
+    def fill(pictures: np.ndarray) -> None:
+        n_whole = 0
+        undecoded = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+        with ThreadPoolExecutor() as pool:
+            for batch, start in zip(undecoded.iter(256), range(0, len(rows), 256), strict=True):
+                for index, (crop, is_face) in enumerate(pool.map(cropped, batch["image"]), start):
+                    pictures[index] = crop
+                    n_whole += not is_face
+        if locator and n_whole:
+            logger.warning("no face found in %d of %d pictures, which are taken whole", n_whole, len(rows))
+
+    if store is None:
+        images = torch.empty(shape, dtype=torch.uint8)
+        fill(images.numpy())
+    else:
+        made_of = (rows._fingerprint, size, channels, *((locator.name, *template) if locator else ()))
+        digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+        images = mapped_pictures(store / f"{digest}_{size}px.npy", shape, fill)
+    return images, positions[kept]
+
+
+class LabelledFaces:
+    """Draws batches of pictures with their categories.
+
+    Args:
+        images: uint8 (N, C, S, S), read by positions alone.
+        labels: (N,) integers.
+        balance: a category of n pictures is drawn as often as n ** (1 - balance) says: 0 as the pictures are, 1 every
+            category equally often.
     """
 
-    def __init__(self, dataset: datasets.Dataset, labels: tuple[str, ...], size: int, channels: int, *, balanced: bool):
-        names = dataset.features["label"].names
-        to_position = torch.tensor([labels.index(name) if name in labels else -1 for name in names] + [-1])
-        positions = to_position[torch.tensor(dataset["label"])]  # -1, unlabelled, reads the last entry
-        kept = torch.nonzero(positions >= 0).squeeze(1)
-        self.labels = positions[kept]
-        self.images = decode_images(dataset.select(kept.tolist()), size, channels)
-        self.size, self.balanced, self.views = size, balanced, RecognitionViews()
-        counts = torch.bincount(self.labels, minlength=len(labels))
-        self.draw_weights = (1 / counts.clamp(min=1))[self.labels]
+    def __init__(self, images: Tensor | JoinedPictures, labels: Tensor, *, balance: float = 0.0):
+        self.images, self.labels, self.views = images, labels, RecognitionViews()
+        self.draw_weights = torch.bincount(labels)[labels].double() ** -balance if balance else None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, anchors: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
         """Random views of the anchors (B,), or of as many balanced draws: `images` in [-1, 1], `labels`."""
-        if self.balanced:
+        if self.draw_weights is not None:
             anchors = torch.multinomial(self.draw_weights, len(anchors), replacement=True, generator=generator)
         views = self.views
         theta = views.geometry.draw(len(anchors), generator)
         theta = mirrored(theta, torch.rand(len(anchors), generator=generator) < 0.5)
-        images = view(self.images[anchors].to(device), theta, self.size)
+        images = view(self.images[anchors].to(device), theta, self.images.shape[-1])
         images = relit(images, views.light.draw(len(anchors), generator))
+        images = roughened(images, views.rough_share, generator)
         images = erased(images, views.erased_share, generator)
         return {"images": images * 2 - 1, "labels": self.labels[anchors].to(device)}

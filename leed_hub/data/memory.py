@@ -1,13 +1,19 @@
-"""Decoded pictures kept in memory: decode once, then every batch is one indexed read."""
+"""Decoded pictures in memory, or in a file mapped into it: decode once, then every batch is one indexed read."""
 
 import io
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
+from filelock import FileLock  # datasets brings it
 from PIL import Image
 from torch import Tensor
+
+from leed_hub.errors import ConfigError
 
 
 def decode_images(dataset: datasets.Dataset, size: int, channels: int = 3, column: str = "image") -> Tensor:
@@ -35,3 +41,55 @@ def decode_images(dataset: datasets.Dataset, size: int, channels: int = 3, colum
         for _ in pool.map(decode, range(len(rows)), (row[column] for row in rows)):
             pass
     return pictures.permute(0, 3, 1, 2).contiguous()
+
+
+def mapped_pictures(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> Tensor:
+    """Pictures in a file that is written once and from then on mapped: they need not fit into memory.
+
+    A writing that was cut off leaves no file, and of several processes one writes while the others wait.
+
+    Args:
+        file: named `.npy`; the name should change with whatever the pictures depend on.
+        shape: (N, C, S, S).
+        fill: writes all pictures into a uint8 array of that shape; called only where the file is not there yet.
+    Returns:
+        Tensor: uint8 (N, C, S, S); what is written to it does not reach the file.
+    Raises:
+        ConfigError: if the disk has no room for the file.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            n_bytes, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
+            if n_bytes > free:  # a mapped file would find out by a bus error
+                raise ConfigError(f"{file.parent} needs room for {n_bytes / 1e9:.1f} GB; it has {free / 1e9:.1f} GB.")
+            partial = file.with_suffix(".partial")
+            pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            fill(pictures)
+            pictures.flush()
+            partial.rename(file)
+    return torch.from_numpy(np.load(file, mmap_mode="c"))
+
+
+class JoinedPictures:
+    """Several tensors of pictures read as one without copying any: `joined[positions]` is a tensor (B, C, S, S).
+
+    Args:
+        parts: uint8 (N_i, C, S, S), alike in C and S.
+    """
+
+    def __init__(self, parts: Sequence[Tensor]):
+        self.parts = parts
+        self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
+        self.shape = (int(self.ends[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, positions: Tensor) -> Tensor:
+        which = torch.bucketize(positions, self.ends, right=True)
+        pictures = torch.empty(len(positions), *self.shape[1:], dtype=torch.uint8)
+        for number, part in enumerate(self.parts):
+            here = which == number
+            pictures[here] = part[positions[here] - self.ends[number] + len(part)]
+        return pictures

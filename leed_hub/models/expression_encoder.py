@@ -31,7 +31,8 @@ class ExpressionEncoderConfig:
         backbone: "small" for our own network, or any timm model's name; its weights never come from the network here.
         image_size: side of the square face crop in pixels.
         channels: 1 for grey, 3 for colour; the crop is made grey where the network is.
-        widths: channels of the small network's stem and its three stages (two shared, one per branch).
+        widths: channels of the small network's stem, its two shared stages and the expression branch.
+        non_expression_width: channels of the non-expression branch.
         code_dim: numbers in h_e and in h_n.
         dropout: share of h_e dropped before the classifier while training.
         reconstructs: whether the optional decoder R exists.
@@ -44,6 +45,7 @@ class ExpressionEncoderConfig:
     image_size: int = 48
     channels: int = 1
     widths: tuple[int, ...] = (32, 48, 96, 192)
+    non_expression_width: int = 96
     code_dim: int = 128
     dropout: float = 0.2
     reconstructs: bool = False
@@ -86,6 +88,14 @@ class ExpressionEncoderOutput:
     adversary_logits: Tensor
     confusion_logits: Tensor
     reconstruction: Tensor | None
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Bring each image (B, C, H, W) to zero mean and unit variance: light and contrast are no expression."""
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    centred = images - mean
+    deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return centred / (deviation + 0.02)  # an empty picture stays empty
 
 
 class SmallBackbone(nn.Sequential):
@@ -164,19 +174,23 @@ class ExpressionEncoderModel(
             shared_channels = self.shared.num_features
         branch_width, classes = config.widths[3], len(config.labels)
         self.expression_branch = Branch(shared_channels, branch_width, config.code_dim)
-        self.non_expression_branch = Branch(shared_channels, branch_width, config.code_dim)
+        # Unit variance: neither can the branch hide what it knows in small numbers, nor hold nothing at all.
+        self.non_expression_branch = nn.Sequential(
+            Branch(shared_channels, config.non_expression_width, config.code_dim),
+            nn.BatchNorm1d(config.code_dim, affine=False),
+        )
         self.classifier = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.code_dim, classes))
         self.adversary = MLP(config.code_dim, config.code_dim, classes)
         self.reconstruction = ReconstructionDecoder(config) if config.reconstructs else None
 
     def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Only what reading needs: (B, C, H, W) in [-1, 1] -> logits (B, K), expression code h_e (B, code_dim)."""
-        expression_code = self.expression_branch(self.shared(images))
+        expression_code = self.expression_branch(self.shared(standardised(images)))
         return self.classifier(expression_code) / self.config.temperature, expression_code
 
     def forward(self, images: Tensor) -> ExpressionEncoderOutput:
         """All parts: (B, C, H, W) in [-1, 1] -> `ExpressionEncoderOutput`."""
-        features = self.shared(images)
+        features = self.shared(standardised(images))
         h_e, h_n = self.expression_branch(features), self.non_expression_branch(features)
         reconstruction = self.reconstruction(torch.cat([h_e, h_n], dim=1)) if self.reconstruction else None
         return ExpressionEncoderOutput(

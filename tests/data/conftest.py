@@ -141,6 +141,18 @@ def make_rafd(root: Path) -> Path:
     return root
 
 
+def make_rafdb(root: Path) -> Path:
+    """As its owners pack it: two pictures of each of the labels 1..7 in either split."""
+    lines = []
+    for split, start in (("test", 50), ("train", 0)):
+        for number in range(1, 15):
+            draw(root / f"basic/Image/aligned/{split}_{number:05d}_aligned.jpg", start + number)
+            lines.append(f"{split}_{number:05d}.jpg {(number - 1) % 7 + 1}")
+    (root / "basic/EmoLabel").mkdir(exist_ok=True)
+    (root / "basic/EmoLabel/list_patition_label.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
 def make_cfee(root: Path) -> Path:
     for person in range(100, 130):
         draw(root / f"01-04/Images1/02_{person}_3470.jpg", person)
@@ -155,6 +167,7 @@ MAKERS = {
     "fer2013": make_fer2013,
     "london": make_london,
     "rafd": make_rafd,
+    "rafdb": make_rafdb,
     "rendered_faces": make_rendered_faces,
 }
 

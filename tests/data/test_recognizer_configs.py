@@ -1,0 +1,138 @@
+"""The recogniser's recipes: those of corpora on request run on made-up copies in the true layout, and corpora mix."""
+
+import dataclasses
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+
+import leed_hub.recipes
+from leed_hub.data import load_corpus
+from leed_hub.errors import ConfigError
+from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.expression_encoder import ExpressionEncoderModel
+from leed_hub.models.hub import CardFacts
+from leed_hub.recipes import build_recipe
+from train_accelerate import read_config, train
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "recognizer"
+SMALL = {"image_size": 16, "widths": [4, 4, 8, 8], "non_expression_width": 4, "code_dim": 8}
+
+
+class NoFaces:
+    """A locator that finds none, and counts how often it is asked."""
+
+    name = "none at all"
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, photo):
+        self.asked += 1
+        return []
+
+
+@pytest.fixture
+def locator(tmp_path, monkeypatch):
+    """Stands for every aligner; corpora lie in the test's folder and so does their cache."""
+    monkeypatch.setenv("LEED_HUB_CORPORA", str(tmp_path))
+    monkeypatch.setattr(leed_hub.recipes, "load_corpus", partial(load_corpus, cache_dir=tmp_path / "cache"))
+    locator = NoFaces()
+    monkeypatch.setattr(leed_hub.recipes, "build_locator", lambda name: None if name == "none" else locator)
+    return locator
+
+
+@pytest.fixture
+def process():
+    """What a training changes in its process, put back."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("affectnet7", 7), ("affectnet8", 8), ("rafdb", 7)], ids=["affectnet7", "affectnet8", "rafdb"]
+)
+def test_a_config_trains_two_steps_on_its_corpus_and_saves_what_loads(
+    name, count, make, locator, process, tmp_path, monkeypatch
+):
+    make("rafdb" if name == "rafdb" else "affectnet")
+    started_from = []
+    monkeypatch.setattr(leed_hub.recipes, "load_backbone_weights", started_from.append)
+    config = read_config(CONFIGS / f"{name}.yaml")
+    assert config.data["pretrained"] and config.data["balance"] == 1.0
+    small = {"backbone": "test_efficientnet", "image_size": 32, "widths": (8, 8, 8, 8), "code_dim": 8}
+    config = dataclasses.replace(
+        config,
+        model=config.model | small,
+        data=config.data | {"store": str(tmp_path / "store")},
+        output_dir=str(tmp_path / "run"),
+        **{"steps": 2, "batch_size": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 1, "checkpoint_every": 2},
+    )
+    best = train(config, resume=False, max_steps=None, command="a test")
+
+    assert len(started_from) == 1
+    assert len(list((tmp_path / "store").glob("*.npy"))) == 2
+    asked = locator.asked
+    feed = build_recipe(config.task, config.model, config.losses, config.data).feed
+    assert locator.asked == asked  # the next start reads the store
+    batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert batch["images"].shape == (4, 3, 32, 32)
+    per_category = torch.zeros(count).index_add(0, feed.labels, feed.draw_weights.float())
+    assert torch.allclose(per_category, torch.ones(count))
+
+    model = ExpressionEncoderModel.from_pretrained(best)
+    assert set(model.config.labels) == set(EXPRESSIONS[:count])
+    assert model(batch["images"]).logits.isfinite().all()
+    facts = CardFacts.read(best)
+    assert facts.license_name and len(facts.datasets) == 2
+    assert any("validation" in text if "affectnet" in name else "held out" in text for text in facts.limitations)
+
+
+def entry(corpus: str, split: str, **options) -> dict:
+    return {"corpus": corpus, "data_dir": corpus, "split": split} | options
+
+
+def recipe(data: dict, **model):
+    return build_recipe("recognition", SMALL | model, {}, {"judge": entry("fer2013", "test_public")} | data)
+
+
+def test_two_corpora_mix_each_with_its_own_aligner_and_categories(make, locator):
+    make("fer2013"), make("affectnet")
+    mixed = recipe({"corpora": [entry("fer2013", "train"), entry("affectnet", "train", aligner="yunet")]}).feed
+    alone = [recipe({"corpora": [entry(name, "train")]}).feed for name in ("fer2013", "affectnet")]
+    assert len(mixed) == 7 + 7  # AffectNet's contempt is not among the labels
+    assert locator.asked == 7
+    everything = torch.arange(14)
+    assert torch.equal(mixed.images[everything], torch.cat([feed.images[everything[:7]] for feed in alone]))
+    assert torch.equal(mixed.labels, torch.cat([feed.labels for feed in alone]))
+    with_contempt = recipe({"corpora": [entry("affectnet", "train", config="eight")]}, labels=list(EXPRESSIONS))
+    assert sorted(with_contempt.feed.labels.tolist()) == list(range(8))
+
+
+def test_the_judge_is_another_split_and_its_accuracy_is_the_score(make, locator):
+    make("fer2013")
+    made = recipe({"corpora": [entry("fer2013", "train")]})
+    numbers = made.evaluate(made.model.eval(), torch.device("cpu"))
+    assert made.score(numbers) == numbers["accuracy"]
+    wanted = recipe({"corpora": [entry("fer2013", "test_public")]}).feed  # the judge's pictures, to count by hand
+    images = wanted.images[torch.arange(7)].float() / 127.5 - 1
+    with torch.inference_mode():
+        right = made.model(images).logits.argmax(dim=1) == wanted.labels
+    assert numbers["accuracy"] == pytest.approx(right.float().mean().item())
+
+
+def test_a_reconstruction_needs_its_decoder_and_a_misspelt_key_is_named(make, locator):
+    make("fer2013")
+    data = {"corpora": [entry("fer2013", "train")], "judge": entry("fer2013", "test_public")}
+    with pytest.raises(ConfigError, match="reconstructs"):
+        build_recipe("recognition", SMALL, {"beta1": 0.1}, data)
+    with pytest.raises(ConfigError, match="recognition task.*balanced"):
+        build_recipe("recognition", SMALL, {}, data | {"balanced": True})
