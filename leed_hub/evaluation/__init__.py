@@ -8,20 +8,29 @@ Each result is a dict for `json`: the numbers worth printing on its first level,
 says what it is.
 """
 
+from leed_hub.evaluation.calibration import evaluate_calibration, save_temperature
 from leed_hub.evaluation.card import record_in_card
 from leed_hub.evaluation.disentanglement import evaluate_disentanglement
 from leed_hub.evaluation.editing import evaluate_editing
+from leed_hub.evaluation.fairness import evaluate_fairness
 from leed_hub.evaluation.files import write_json
+from leed_hub.evaluation.non_faces import evaluate_non_faces
 from leed_hub.evaluation.photographs import evaluate_photographs
 from leed_hub.evaluation.recognition import evaluate_recognition
+from leed_hub.evaluation.robustness import evaluate_robustness
 from leed_hub.evaluation.strength import evaluate_strength
 
 __all__ = [
+    "evaluate_calibration",
     "evaluate_disentanglement",
     "evaluate_editing",
+    "evaluate_fairness",
+    "evaluate_non_faces",
     "evaluate_photographs",
     "evaluate_recognition",
+    "evaluate_robustness",
     "evaluate_strength",
     "record_in_card",
+    "save_temperature",
     "write_json",
 ]

@@ -5,12 +5,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from leed_hub.evaluation.corruptions import CORRUPTIONS
+from leed_hub.evaluation.fairness import ROLES
 from leed_hub.evaluation.files import write_whole
 from leed_hub.hub import CARD
 from leed_hub.models.card import CardFacts
 from leed_hub.models.hub import HubModel
 
 RENDERED, LONDON = "Rendered faces", "Face Research Lab London Set"
+NON_FACES = "Pictures without faces"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ _PHOTOGRAPHS = (
     ("happy_ratio", "edits over own smiles"),
     ("neutral_edits_happy", "smiles still called happy at strength 0"),
 )
+_FAIRNESS = (
+    f"Photographs of the {LONDON} (CC BY 4.0): share read as the person posed, Wilson's 95 % interval and number of "
+    "photographs, by what the persons say of themselves; groups of fewer than {least_persons} are left out. The set is "
+    "small, evenly lit and mostly of young people, most of whom were possibly seen in training as renders. Where "
+    "intervals overlap widely, neither is a difference shown nor that there is none."
+)
 _ENTRIES = {
     "editing": (
         _Entries(
@@ -51,8 +60,75 @@ _ENTRIES = {
         _Entries(
             "{corpus}",
             "{split}",
-            "{n} pictures, one view each",
-            ("accuracy", "macro_f1", "expected_calibration_error"),
+            "{n} pictures, {reading}",
+            ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"),
+        ),
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "share of {n} pictures called a class that the split never shows ({lacking}), {reading}",
+            ("calls_of_lacking_classes",),
+        ),
+    ),
+    "calibration": (
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "{n} pictures, {reading}; before and after fitting the temperature on these very pictures",
+            (
+                "expected_calibration_error_before",
+                "expected_calibration_error_after",
+                "negative_log_likelihood_before",
+                "negative_log_likelihood_after",
+            ),
+        ),
+    ),
+    "robustness": (
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "percentage points lost against an accuracy of {accuracy_clean:.3f} on clean crops; {n} pictures, "
+            "{reading}, not aligned again",
+            (*(f"drop_{name}" for name in CORRUPTIONS), "mean_drop"),
+        ),
+    ),
+    "fairness": tuple(
+        _Entries(
+            LONDON,
+            split,
+            f"share of {{n_persons{suffix}}} persons' photographs, a face not found counted as misread; {known}",
+            tuple(f"{share}{suffix}" for share in ROLES.values()),
+        )
+        for split, suffix, known in (
+            ("train+validation", "", "most of them possibly seen in training as renders"),
+            ("validation", "_unseen", "in no training split"),
+        )
+    ),
+    "non_faces": (
+        _Entries(
+            NON_FACES,
+            "beside {corpus} {split}",
+            "mean highest score and share of {n_non_faces} pictures with one of 0.8 or more, fed as crops; "
+            "of {n_faces} faces {mean_score_faces:.3f} and {confident_share_faces:.3f}",
+            ("mean_score_non_faces", "confident_share_non_faces"),
+        ),
+        _Entries(
+            NON_FACES,
+            "beside {corpus} {split}",
+            "mean entropy of the scores in nats, at most {entropy_limit:.3f}; of faces {entropy_faces:.3f}",
+            ("entropy_non_faces",),
+        ),
+        _Entries(
+            NON_FACES,
+            "beside {corpus} {split}",
+            "how well the highest score tells {n_faces} faces from {n_non_faces} other pictures",
+            ("auroc",),
+        ),
+        _Entries(
+            NON_FACES,
+            "beside {corpus} {split}",
+            "share of {n_non_faces} pictures in which a face is found",
+            ("face_found_share",),
         ),
     ),
     "disentanglement": (
@@ -118,13 +194,14 @@ def record_in_card(model: HubModel, folder: str | os.PathLike, result: dict) -> 
         ModelLoadError: if the folder has no card of ours.
     """
     metrics, replaced = [], set()
+    words = result | {"reading": _reading(result), "lacking": ", ".join(result.get("classes_lacking", ())) or "none"}
     for entries in _ENTRIES[result["measured"]]:
         if any(result.get(name) is not None for name in entries.names):
             data = {"dataset": entries.dataset.format(**result), "split": entries.split.format(**result)}
-            protocol = entries.protocol.format(**result)
+            protocol = entries.protocol.format(**words)
             for name in entries.names:
                 replaced.add((*data.values(), name))
-                if result[name] is not None:
+                if result.get(name) is not None:
                     metrics.append(data | {"name": name, "value": round(result[name], 4), "protocol": protocol})
     if result["measured"] == "recognition":
         data = {"dataset": result["corpus"], "split": result["split"]}
@@ -139,6 +216,16 @@ def record_in_card(model: HubModel, folder: str | os.PathLike, result: dict) -> 
                 value = round(leakage[f"{kind}_accuracy"], 4)
                 metrics.append(data | {"name": f"leakage, {kind} probe", "value": value, "protocol": protocol})
     facts = CardFacts.read(folder)
+    if result["measured"] == "fairness":
+        facts = dataclasses.replace(facts, fairness=f"{_FAIRNESS.format(**result)}\n\n{result['table']}")
     others = [entry for entry in facts.metrics if (entry["dataset"], entry["split"], entry["name"]) not in replaced]
     text = str(model.generate_model_card(dataclasses.replace(facts, metrics=others + metrics)))
     write_whole(Path(folder) / CARD, text)
+
+
+def _reading(result: dict) -> str:
+    """How the pictures of a corpus were read, in words."""
+    words = "logits averaged over the crop and its mirror image" if result.get("views") == 2 else "one view each"
+    if result.get("aligner", "none") != "none":
+        words += f", faces found by {result['aligner']} (none in {result['n_not_found']}, taken whole)"
+    return words

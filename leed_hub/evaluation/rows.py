@@ -1,5 +1,6 @@
 """Rows of a corpus, chosen and turned into what networks take."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from leed_hub.errors import CorpusError
 from leed_hub.labels import UNLABELLED
 from leed_hub.transforms import crop_face, crop_tensor, square_matrix
 
@@ -14,14 +16,15 @@ SEED = 0  # of every subset and probe, so that two models are measured on the sa
 
 
 def rows_of_classes(rows, class_names: tuple[str, ...], limit: int | None):
-    """The rows whose class is among the names, the positions of their classes (N,), and how many were left out and why.
+    """The rows whose class is among the names, the positions of their classes (N,), and what does not match.
 
     Args:
         rows: of `load_corpus`.
         class_names (tuple[str, ...]): of `EXPRESSIONS`.
         limit (int | None): at most so many rows, drawn with a fixed seed.
     Returns:
-        tuple: the rows kept, (N,) int64, and a dict of `n_skipped` (of other classes) and `n_unlabelled`.
+        tuple: the rows kept, (N,) int64, and a dict of `n_skipped` (rows of other classes) and `n_unlabelled`, both
+            left out, and `classes_lacking` (names of which there is no row, whatever the limit).
     """
     names = rows.features["label"].names
     labels = [UNLABELLED if label is None else label for label in rows["label"][:]]
@@ -32,12 +35,34 @@ def rows_of_classes(rows, class_names: tuple[str, ...], limit: int | None):
     positions = torch.tensor(positions, dtype=torch.long)
     kept = torch.nonzero(positions != UNLABELLED).squeeze(1)
     n_unlabelled = labels.count(UNLABELLED)
-    counts = {"n_skipped": len(labels) - len(kept) - n_unlabelled, "n_unlabelled": n_unlabelled}
+    shown = set(positions.tolist())
+    unmatched = {
+        "n_skipped": len(labels) - len(kept) - n_unlabelled,
+        "n_unlabelled": n_unlabelled,
+        "classes_lacking": [name for k, name in enumerate(class_names) if k not in shown],
+    }
     if limit is not None and limit < len(kept):
         # Drawn, not the first: corpora often lie on disk one class after another.
         drawn = torch.randperm(len(kept), generator=torch.Generator().manual_seed(SEED))[:limit]
         kept = kept[drawn.sort().values]
-    return rows.select(kept.tolist()), positions[kept], counts
+    return rows.select(kept.tolist()), positions[kept], unmatched
+
+
+def scored_rows(corpus: str, data_dir: str | os.PathLike, split: str, class_names: tuple[str, ...], limit: int | None):
+    """A corpus' rows to score a recogniser on, as `rows_of_classes` gives them.
+
+    Raises:
+        CorpusError: if the corpus is not laid out as expected, or has no row of these classes.
+    """
+    from leed_hub.data import load_corpus  # here, for `datasets` is slow to import and editing needs none of it
+
+    rows, labels, unmatched = rows_of_classes(load_corpus(corpus, data_dir, split), class_names, limit)
+    if len(rows) == 0:
+        raise CorpusError(
+            f"The {split} split of {corpus} in {data_dir} has no row of the recogniser's classes "
+            f"({', '.join(class_names)})."
+        )
+    return rows, labels, unmatched
 
 
 def crop_batch(editor, pictures: Sequence[Image.Image]) -> Tensor:

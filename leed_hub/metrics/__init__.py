@@ -3,6 +3,7 @@
 Each result is a plain dict that `json` can write; a value that cannot be computed is None, never NaN.
 """
 
+from leed_hub.metrics.calibration import fit_temperature
 from leed_hub.metrics.disentanglement import cross_validated_probe, retrieval_accuracy
 from leed_hub.metrics.editing import EditingMetrics
 from leed_hub.metrics.intervals import bootstrap_ratio_interval, wilson_interval
@@ -13,6 +14,7 @@ __all__ = [
     "EditingMetrics",
     "bootstrap_ratio_interval",
     "cross_validated_probe",
+    "fit_temperature",
     "probe_leakage",
     "recognition_scores",
     "retrieval_accuracy",

@@ -29,6 +29,7 @@ class CardFacts:
         training_notes: how far the training went, a sentence.
         datasets: {"name", "license"} and, where there are, "id" (on the Hub), "url" and "role" ("test only").
         metrics: {"name", "value", "dataset", "split"} and, where it needs saying, "protocol".
+        fairness: how well groups of people are read, a table of Markdown with a sentence before it.
         limitations: known failures, a sentence each.
         license_name: where the training data restrict the weights, the terms' name instead of Apache-2.0.
         license_link: where those terms can be read.
@@ -40,6 +41,7 @@ class CardFacts:
     training_notes: str = ""
     datasets: list[dict] = field(default_factory=list)
     metrics: list[dict] = field(default_factory=list)
+    fairness: str = ""
     limitations: list[str] = field(default_factory=list)
     license_name: str = ""
     license_link: str = ""
