@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from leed_hub import __version__
-from leed_hub.errors import ConfigError, NoFaceError
+from leed_hub.errors import BadImageError, ConfigError, NoFaceError
 from leed_hub.faces import Face, Locator, build_locator
 from leed_hub.images import load_image
 from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
@@ -70,6 +70,21 @@ class FaceReading:
     scores: dict[str, float]
     box: tuple[float, float, float, float]
     expression_code: np.ndarray
+    aligner: str
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCrops:
+    """The faces of one picture, found and cut out; all of a photograph that the recogniser's network needs.
+
+    Attributes:
+        crops: one (image_size, image_size, 3) uint8 a face, largest face first.
+        boxes: where they were, (x0, y0, x1, y1) in pixels of the picture.
+        aligner: what found them.
+    """
+
+    crops: list[np.ndarray]
+    boxes: list[tuple[float, float, float, float]]
     aligner: str
 
 
@@ -274,9 +289,8 @@ class ExpressionRecognizer(_Pipeline):
         """The categories it tells apart, in the order of the logits."""
         return self.model.config.labels
 
-    @torch.inference_mode()
     def __call__(self, image: Picture, *, aligner: str | None = None) -> list[FaceReading]:
-        """Read all faces, largest first; an empty list where there is none.
+        """Read all faces, largest first; an empty list where there is none. Many pictures: `reading.read_many`.
 
         Args:
             image: path, bytes, PIL image or array (H, W, 3).
@@ -284,28 +298,87 @@ class ExpressionRecognizer(_Pipeline):
         Raises:
             BadImageError: if the picture cannot be read.
         """
+        (faces,) = self._read([self._cut_picture(image, aligner)])
+        return faces
+
+    def embed(self, images: Sequence[Picture], *, aligner: str | None = None) -> np.ndarray:
+        """The expression code h_e of the largest face of each picture, for retrieval and clustering.
+
+        Each code is divided by its length, so that a dot product is the cosine similarity, and the squared Euclidean
+        distance, by which k-means goes, is twice what is missing to 1. `FaceReading.expression_code` has its length.
+
+        Args:
+            images: paths, bytes, PIL images or arrays (H, W, 3).
+            aligner: instead of the pipeline's own.
+        Returns:
+            np.ndarray: (N, D) float32, each row of length 1, in the order of `images`.
+        Raises:
+            BadImageError: if a picture cannot be read.
+            NoFaceError: if one shows no face; the sentence names it.
+
+        Example:
+            >>> import numpy as np
+            >>> from scipy.cluster.vq import kmeans2
+            >>> from leed_hub import ExpressionRecognizer
+            >>> recognizer = ExpressionRecognizer.from_pretrained(aligner="none")
+            >>> faces = list(np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), np.uint8))  # yours: paths
+            >>> codes = recognizer.embed(faces)
+            >>> (query,) = recognizer.embed([faces[4]])
+            >>> int((codes @ query).argmax())  # retrieval: whose expression is the likest?
+            4
+            >>> _, cluster_of_each = kmeans2(codes, 2, minit="++", seed=0)
+            >>> cluster_of_each.shape
+            (6,)
+        """
+        from leed_hub.reading import read_many  # it is built on this module
+
+        codes = []
+        for number, reading in enumerate(read_many(self, images, aligner=aligner), 1):
+            if reading.error:
+                raise BadImageError(reading.error)
+            if not reading.faces:
+                is_path = isinstance(reading.picture, str | os.PathLike)
+                name = os.fsdecode(reading.picture) if is_path else f"picture {number}"
+                raise NoFaceError(f"No face was found in {name}; use one where a face is well visible.")
+            codes.append(reading.faces[0].expression_code)
+        codes = np.stack(codes) if codes else np.empty((0, self.model.config.code_dim), np.float32)
+        return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+
+    def _cut_picture(self, image: Picture, aligner: str | None = None) -> FaceCrops:
+        """Find a picture's faces and cut them out; may run in several threads at once."""
         photo = np.asarray(load_image(image))
-        faces, found_by = self._find(photo, aligner)
-        if faces is None:
-            boxes = [(0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))]
-            matrices = [self._matrix(photo, None)]
-        else:
-            boxes, matrices = [face.box for face in faces], [self._matrix(photo, face) for face in faces]
-        if not boxes:
-            return []
-        crops = self._tensor([crop_face(photo, matrix, self.size) for matrix in matrices], self.model.config.channels)
-        logits, codes = self.model.recognize(crops)
-        scores = torch.softmax(logits.float(), dim=1).cpu()
-        return [
-            FaceReading(
-                label=self.labels[int(row.argmax())],
-                scores=dict(zip(self.labels, row.tolist(), strict=True)),
-                box=box,
-                expression_code=code.numpy(),
-                aligner=found_by,
-            )
-            for row, box, code in zip(scores, boxes, codes.float().cpu(), strict=True)
-        ]
+        return self._cut(photo, *self._find(photo, aligner))
+
+    def _cut(self, photo: np.ndarray, faces: list[Face] | None, found_by: str) -> FaceCrops:
+        """Cut faces out; `faces` None: the picture is a face crop itself."""
+        places = [None] if faces is None else faces
+        whole = (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0]))
+        return FaceCrops(
+            crops=[crop_face(photo, self._matrix(photo, face), self.size) for face in places],
+            boxes=[whole if face is None else face.box for face in places],
+            aligner=found_by,
+        )
+
+    @torch.inference_mode()
+    def _read(self, pictures: Sequence[FaceCrops], batch_size: int = 32) -> list[list[FaceReading]]:
+        """What the network says of the faces of several pictures, `batch_size` faces at a time."""
+        crops = [crop for picture in pictures for crop in picture.crops]
+        said: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for start in range(0, len(crops), batch_size):
+            batch = self._tensor(crops[start : start + batch_size], self.model.config.channels)
+            logits, codes = self.model.recognize(batch)
+            said += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), strict=True)
+        rows = iter(said)
+        return [[self._reading(*next(rows), box, picture.aligner) for box in picture.boxes] for picture in pictures]
+
+    def _reading(self, scores: torch.Tensor, code: torch.Tensor, box: tuple, aligner: str) -> FaceReading:
+        return FaceReading(
+            label=self.labels[int(scores.argmax())],
+            scores=dict(zip(self.labels, scores.tolist(), strict=True)),
+            box=box,
+            expression_code=code.numpy(),
+            aligner=aligner,
+        )
 
     @torch.inference_mode()
     def read_crops(self, images: list[Picture]) -> ExpressionEncoderOutput:
