@@ -16,6 +16,9 @@ _HOMES = {
     "FaceReading": "leed_hub.pipelines",
     "LEEDConfig": "leed_hub.models.leed",
     "LEEDModel": "leed_hub.models.leed",
+    "PictureReading": "leed_hub.reading",
+    "read_many": "leed_hub.reading",
+    "read_video": "leed_hub.video_reading",
 }
 
 __all__ = ["LeedHubError", *_HOMES]

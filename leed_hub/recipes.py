@@ -106,9 +106,7 @@ def editing_recipe(model: dict, losses: dict, *, corpora: list[dict], held_out: 
                     without=tuple(held_out),
                 )
             )
-    pairs = EditingPairs(
-        joined(tables), config.pairs, config.image_size, estimates_motion=weights.motion > 0, **pairing
-    )
+    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, **pairing)
     # Without renders there is no exact target: the training pictures themselves, seen by fixed views, must do.
     judge = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size)
     judging = judge.triplets(128)

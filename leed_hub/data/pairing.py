@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from leed_hub.data.augment import Geometry, Light, mirrored, relit, roughened, view
-from leed_hub.data.motion import optical_flow
 from leed_hub.errors import ConfigError
 
 
@@ -58,7 +57,6 @@ class EditingPairs:
         twin_share: where a twin is known, how often it is the reference; else the target itself is, in another view.
         neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
         light_scale: how far light and colour are changed, as a multiple of `Light`'s own bounds.
-        estimates_motion: whether batches tell how the pixels moved from source to target.
     """
 
     def __init__(
@@ -71,12 +69,10 @@ class EditingPairs:
         twin_share: float = 0.7,
         neutral_code_share: float = 0.4,
         light_scale: float = 1.0,
-        estimates_motion: bool = False,
     ):
         self.table, self.pairs, self.size = table, pairs, size
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
         self.neutrals = torch.nonzero(table.is_neutral & (table.repeats > 0)).squeeze(1)
-        self.estimates_motion = estimates_motion
         self.views = EditingViews(light=Light().scaled(light_scale))
         # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
         members: dict[int, list[int]] = {}
@@ -165,8 +161,7 @@ class EditingPairs:
             dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target`, `differs` (source and
             reference show different expressions by construction), `crosses` (the reference is another person who wears
             the target's expression), `source_is_neutral`, `reference_is_neutral` (B,)
-            bool, False where the recipe may not know; `strength` (B, 1); `as_source` (B,) as in `draw`; where motion is
-            estimated also `motion` (B, 2, size, size) as `optical_flow` gives it.
+            bool, False where the recipe may not know; `strength` (B, 1); `as_source` (B,) as in `draw`.
         """
         drawn = self.draw(anchors, generator)
         source, reference, target = drawn["source"], drawn["reference"], drawn["target"]
@@ -183,8 +178,7 @@ class EditingPairs:
         references = roughened(references, views.rough_share, generator)
         knows_neutral = self.pairs != "none"
         sources, targets = sources * 2 - 1, targets * 2 - 1
-        motion = {"motion": optical_flow(sources, targets).to(device)} if self.estimates_motion else {}
-        return motion | {
+        return {
             "source": sources,
             "reference": references * 2 - 1,
             "target": targets,

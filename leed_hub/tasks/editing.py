@@ -5,7 +5,6 @@ Terms and what they are for (the names are the keys of the config's `losses` and
     pixels        the edit equals the exact target at three sizes, most where source and target differ
     edges         the same for image gradients
     paint         the colour alone equals the target too: a mask that is still closed gives it nothing to learn from
-    motion        the flow is the one estimated from source and target, where that explains the target
     neutral       pictures known to be neutral have little displacement beside the others
     same_neutral  pictures of one person, pose and light have one neutral point, whatever the expression
     same_expression  an expression has one code, whoever wears it: pictures known to be twins
@@ -23,7 +22,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
 from leed_hub.losses.disentanglement import (
@@ -42,7 +40,6 @@ from leed_hub.losses.reconstruction import (
     pyramid_l1,
     weighted_l1,
 )
-from leed_hub.models.leed import warp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +49,6 @@ class EditingLosses:
     pixels: float = 1.0
     edges: float = 1.0
     paint: float = 0.3
-    motion: float = 0.0
     neutral: float = 0.05
     information: float = 0.005
     shared: float = 0.01
@@ -102,8 +98,6 @@ class EditingTask:
             terms["edges"] = gradient_l1(edited, target, weight)
         if w.paint:
             terms["paint"] = weighted_l1(edit.color, target, weight)
-        if w.motion:
-            terms["motion"] = _motion_error(edit.flow, batch["motion"], source, target, weight)
         if w.neutral:
             terms["neutral"] = _neutral_share(
                 [output.source, output.reference], [batch["source_is_neutral"], batch["reference_is_neutral"]]
@@ -195,17 +189,6 @@ class EditingTask:
         finally:
             for parameter in parameters:
                 parameter.requires_grad_(True)
-
-
-def _motion_error(flow: Tensor, motion: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean distance of the flow (B, 2, h, w) from the estimated motion (B, 2, h', w'), in units of half the side.
-
-    Counts where moving the source by that estimate brings it nearer to the target: not inside a mouth that opens.
-    """
-    left, before = ((picture - target).abs().sum(1, keepdim=True) for picture in (warp(source, motion), source))
-    weight = weight * (left < before)
-    motion, weight = (F.interpolate(field, flow.shape[-2:], mode="area") for field in (motion, weight))
-    return weighted_l1(flow, motion, weight)
 
 
 def _scatter_share(points: Tensor, mates: Tensor, known: Tensor | None = None) -> Tensor:

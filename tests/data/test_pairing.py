@@ -124,9 +124,7 @@ def test_a_batch_tells_which_references_are_another_person_in_the_targets_expres
     drawn = feed.draw(anchors, torch.Generator().manual_seed(0))
     batch = feed.batch(anchors, torch.Generator().manual_seed(0), torch.device("cpu"))
     assert torch.equal(batch["crosses"], drawn["target"] == 1)  # the one picture with a twin
-    assert batch["crosses"].any() and "motion" not in batch
-    moving = EditingPairs(table(), "rendered", 32, estimates_motion=True)
-    assert moving.batch(torch.arange(4), torch.Generator(), torch.device("cpu"))["motion"].shape == (4, 2, 32, 32)
+    assert batch["crosses"].any()
 
 
 def test_without_known_neutrals_nothing_is_called_neutral():

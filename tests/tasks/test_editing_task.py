@@ -5,18 +5,16 @@ import dataclasses
 import pytest
 import torch
 from gradients import touched
-from torch.nn import functional as F
 
 from leed_hub.models.critics import EditingCritics
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.tasks.editing import EditingLosses, EditingTask, _motion_error, _scatter_share
+from leed_hub.tasks.editing import EditingLosses, EditingTask, _scatter_share
 
 ALL_TERMS = tuple(
     [
         "pixels",
         "edges",
         "paint",
-        "motion",
         "neutral",
         "same_neutral",
         "information",
@@ -46,7 +44,6 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
         "reference_is_neutral": ~yes,
         "strength": torch.ones(count, 1),
         "as_source": torch.arange(count).roll(count // 2),
-        "motion": torch.zeros(count, 2, 32, 32),
     }
 
 
@@ -103,19 +100,6 @@ def test_terms_that_shape_the_codes_wait_for_their_start_step():
     shaping = {"shared", "same_neutral", "same_expression"}
     assert not shaping & editing.generator_losses(batch(), step=9)[0].keys()
     assert shaping <= editing.generator_losses(batch(), step=10)[0].keys()
-
-
-def test_motion_counts_only_where_it_explains_the_target():
-    source = torch.zeros(1, 3, 32, 32)
-    source[..., 8:16] = 1.0
-    target = source.roll(2, dims=3)
-    motion = torch.zeros(1, 2, 32, 32)
-    motion[:, 0] = -2 / 16  # it came from two pixels to the left
-    everywhere = torch.ones(1, 1, 32, 32)
-    still, flow = torch.zeros(1, 2, 16, 16), F.interpolate(motion, (16, 16))
-    assert _motion_error(flow, motion, source, target, everywhere) == 0
-    assert _motion_error(still, motion, source, target, everywhere) > 0.05
-    assert _motion_error(still, -motion, source, target, everywhere) == 0  # the wrong way: explains nothing
 
 
 def test_one_neutral_point_for_all_expressions_of_a_setup_costs_nothing():
