@@ -9,8 +9,9 @@ a reference is only its expression code, read once for a whole video. All have a
 
 Images are aligned crops (B, C, S, S) in [-1, 1], RGB, or ITU-R 601 luma where C is 1. `config.json` beside the graphs
 says S (`image_size`), where eyes and mouth corners lie in a crop (`template`), and what each logit stands for
-(`labels`). The decoder takes all but the expression code from the source's encoding; `strength` is (B, 1). The other
-shapes are those of `FaceEncoding` and `LEEDOutput`.
+(`labels`). The decoder takes all but the expression code from the source's encoding; `strength` is (B, 1),
+best 0 or 1: for another, mix flow and paint of both, as `LEEDModel.decode` does. The other shapes are those of
+`FaceEncoding` and `LEEDOutput`.
 """
 
 import copy

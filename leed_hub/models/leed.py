@@ -271,21 +271,42 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
     ) -> LEEDOutput:
         """Give the source faces an expression.
 
+        Training knows two strengths, 0 and 1, and in between the decoder does not move evenly. So a number other than
+        those mixes the two edits, flow and paint, for the price of a second pass; above 1 only the flow goes on. A
+        tensor goes straight to z' = z_n + strength * T in one pass.
+
         Args:
             images: (B, 3, H, W) in [-1, 1], the faces `source` was read from.
             source: their encoding.
             expression_code: e of the reference, (B, expression_dim).
             strength: 0 gives the neutral face, 1 the reference's expression, above 1 exaggerates; a number or (B, 1).
         """
-        target_point = source.neutral_point + strength * self.transform(source.neutral_point, expression_code)
+        displacement = self.transform(source.neutral_point, expression_code)
+        if isinstance(strength, Tensor) or strength in (0, 1):
+            return self._draw(images, source, source.neutral_point + strength * displacement)
+        neutral = self._draw(images, source, source.neutral_point)
+        full = self._draw(images, source, source.neutral_point + displacement)
+        flow, target_point = (
+            torch.lerp(getattr(neutral, name), getattr(full, name), strength) for name in ("flow", "target_point")
+        )
+        share = min(strength, 1.0)
+        mask = torch.lerp(neutral.mask, full.mask, share)
+        paint = torch.lerp(neutral.mask * neutral.color, full.mask * full.color, share)
+        return self._put_together(images, flow, mask, paint / mask.clamp(min=1e-6), target_point)
+
+    def _draw(self, images: Tensor, source: FaceEncoding, target_point: Tensor) -> LEEDOutput:
+        """One pass of the decoder to z', (B, manifold_dim)."""
         flow, mask, color = self.decoder(source.features, source.point, target_point)
         if not self.config.uses_flow:
             flow = torch.zeros_like(flow)
         if not self.config.uses_color:
             mask = torch.zeros_like(mask)
-        mask, color = mask.float(), color.float()
+        return self._put_together(images, flow.float(), mask.float(), color.float(), target_point)
+
+    @staticmethod
+    def _put_together(images: Tensor, flow: Tensor, mask: Tensor, color: Tensor, target_point: Tensor) -> LEEDOutput:
         edited = (1 - mask) * warp(images, flow) + mask * color
-        return LEEDOutput(edited, flow.float(), mask, color, target_point)
+        return LEEDOutput(edited, flow, mask, color, target_point)
 
     def forward(self, source: Tensor, reference: Tensor, strength: float | Tensor = 1.0) -> LEEDTrainingOutput:
         """Edit `source` (B, 3, H, W) to the expression of `reference` (B, 3, H, W), both in [-1, 1].

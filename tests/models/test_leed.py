@@ -41,6 +41,22 @@ def test_the_target_point_moves_linearly_with_strength(model):
 
 
 @torch.inference_mode()
+def test_between_the_neutral_and_the_full_edit_lies_their_mixture(model):
+    for name, weight in model.decoder.named_parameters():
+        if "to_" in name or "modulation" in name:  # they start near zero: let there be an edit
+            weight.normal_(std=0.3)
+    source, code = model.encode(faces(0)), model.encode(faces(1)).expression_code
+    at = {s: model.decode(faces(0), source, code, s) for s in (0.0, 0.25, 1.0, 1.5)}
+    way = at[1.0].flow - at[0.0].flow
+    assert way.abs().mean() > 1e-4
+    assert torch.allclose(at[0.25].flow, at[0.0].flow + 0.25 * way, atol=1e-6)
+    assert torch.allclose(at[1.5].flow, at[0.0].flow + 1.5 * way, atol=1e-6)
+    paint = {s: edit.mask * edit.color for s, edit in at.items()}
+    assert torch.allclose(paint[0.25], 0.75 * paint[0.0] + 0.25 * paint[1.0], atol=1e-5)
+    assert torch.allclose(paint[1.5], paint[1.0], atol=1e-5)  # only the flow is exaggerated
+
+
+@torch.inference_mode()
 def test_a_cached_reference_gives_the_same_edit_as_the_whole_forward_pass(model):
     whole = model(faces(0), faces(1)).edit.edited
     cached = model.decode(faces(0), model.encode(faces(0)), model.encode(faces(1)).expression_code).edited
