@@ -252,6 +252,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.transformer_personal = MLP(z + e, z, z)
         self.posterior = GaussianHead(e, z, z)
         self.decoder = FaceDecoder(config)
+        self.register_buffer("paintable", _face_window(config), persistent=False)
 
     def encode(self, images: Tensor) -> FaceEncoding:
         """Read faces: (B, 3, H, W) in [-1, 1] -> `FaceEncoding`."""
@@ -301,7 +302,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
             flow = torch.zeros_like(flow)
         if not self.config.uses_color:
             mask = torch.zeros_like(mask)
-        return self._put_together(images, flow.float(), mask.float(), color.float(), target_point)
+        return self._put_together(images, flow.float(), self.paintable * mask.float(), color.float(), target_point)
 
     @staticmethod
     def _put_together(images: Tensor, flow: Tensor, mask: Tensor, color: Tensor, target_point: Tensor) -> LEEDOutput:
@@ -317,3 +318,18 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         code = reference_encoding.expression_code
         edit = self.decode(source, source_encoding, code, strength)
         return LEEDTrainingOutput(edit, source_encoding, reference_encoding, self.posterior(code))
+
+
+def _face_window(config: LEEDConfig) -> Tensor:
+    """Where paint belongs, (1, 1, H, W): 1 on the face, falling to 0 around it.
+
+    Photographs of one person differ in hair and background too, and a decoder taught by pairs of them paints there.
+    """
+    x, y = torch.tensor(config.template).view(4, 2).T  # eyes, mouth corners
+    eyes, mouth = torch.stack([x[:2].mean(), y[:2].mean()]), torch.stack([x[2:].mean(), y[2:].mean()])
+    height = (mouth - eyes).norm()
+    places = (torch.arange(config.image_size) + 0.5) / config.image_size
+    centre = eyes + 0.58 * (mouth - eyes)
+    across, down = (places - centre[0]) / (1.1 * height), (places - centre[1]) / (1.35 * height)
+    radius = (across[None, :].square() + down[:, None].square()).sqrt()  # 1 on the face's outline
+    return ((1.15 - radius) / 0.3).clamp(0, 1)[None, None]

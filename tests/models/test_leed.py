@@ -57,6 +57,17 @@ def test_between_the_neutral_and_the_full_edit_lies_their_mixture(model):
 
 
 @torch.inference_mode()
+def test_paint_stays_on_the_face(model):
+    model.decoder.to_paint[0].bias.fill_(10.0)  # paint everywhere
+    mask = model(faces(0), faces(1)).edit.mask
+    left, right, mouth = ((int(32 * x), int(32 * y)) for x, y in ((0.36, 0.40), (0.64, 0.40), (0.5, 0.71)))
+    assert all(mask[0, 0, y, x] > 0.99 for x, y in (left, right, mouth))
+    border = torch.ones(32, 32, dtype=torch.bool)
+    border[2:, 2:-2] = False  # a dropped jaw reaches the lower edge
+    assert mask[:, 0, border].max() == 0
+
+
+@torch.inference_mode()
 def test_a_cached_reference_gives_the_same_edit_as_the_whole_forward_pass(model):
     whole = model(faces(0), faces(1)).edit.edited
     cached = model.decode(faces(0), model.encode(faces(0)), model.encode(faces(1)).expression_code).edited
