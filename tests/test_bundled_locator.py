@@ -79,6 +79,22 @@ def test_a_turned_face_is_found_and_its_points_turn_with_it(locate, render, degr
     assert turned[0] - turned[1] == pytest.approx(degrees, abs=5)
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_on_its_side_or_upside_down_has_the_points_of_the_upright_one(locate, render, quarters):
+    picture = set_into(400, render, 250, 40, 20)
+    (upright,) = locate(picture)
+    (face,) = locate(np.rot90(picture, quarters))
+    expected = upright.points
+    for width in (400, 300, 400)[:quarters]:
+        expected = np.stack([expected[:, 1], width - 1 - expected[:, 0]], axis=1)
+    assert np.abs(face.points - expected).max() < 1e-3
+
+
+def test_a_page_of_text_shows_no_face_from_any_side(locate):
+    page = pytest.importorskip("skimage.data").page()[..., None].repeat(3, axis=2)
+    assert locate(page) == []  # its own network scores 0.87 where it lies on its side
+
+
 def test_two_faces_come_largest_first(locate, render):
     canvas = set_into(1000, render, 500, 450, 100)
     canvas[400:650, 60:310] = np.asarray(render.resize((250, 250)))

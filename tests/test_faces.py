@@ -114,6 +114,90 @@ def test_a_tilted_picture_gives_tilted_points(locate, photographs, tilt):
         assert furthest(locate(tilted)[0].points, expected) < 20
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_picture_on_its_side_or_upside_down_gives_the_points_of_the_upright_one(locate, photographs, quarters):
+    for image, _ in photographs[:3]:
+        image = image[:, 30:]  # a width of its own, lest it be taken for the height
+        (upright,) = locate(image)
+        (face,) = locate(np.rot90(image, quarters))
+        points, box = upright.points, np.reshape(upright.box, (2, 2))
+        for width in (image.shape[1], image.shape[0], image.shape[1])[:quarters]:
+            points, box = (np.stack([xy[:, 1], width - 1 - xy[:, 0]], axis=1) for xy in (points, box))
+        assert np.abs(face.points - points).max() < 1e-3
+        assert np.abs(np.reshape(face.box, (2, 2)) - np.sort(box, axis=0)).max() < 1e-3
+
+
+@pytest.mark.parametrize("tilt", [75, 120, -150])
+def test_a_head_that_lies_askew_is_found_with_points_in_its_own_frame(locate, photographs, tilt):
+    for image, _ in photographs[:3]:
+        turn = cv2.getRotationMatrix2D((256, 256), tilt, 0.9)
+        tilted = cv2.warpAffine(image, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        expected = cv2.transform(locate(image)[0].points[None], turn)[0]
+        assert furthest(locate(tilted)[0].points, expected) < 30  # with upright points: more than 100
+
+
+def numbered(numbers):
+    """(5, 7, 3) uint8 that holds 1 to 5 at these flat places, one for each of a face's points, and 0 elsewhere."""
+    picture = np.zeros(35, np.uint8)
+    picture[list(numbers)] = range(1, 6)
+    return np.repeat(picture.reshape(5, 7, 1), 3, axis=2)
+
+
+class Look:
+    """Finds the five points of a `numbered` picture, from the n-th side with the n-th score; no face with None."""
+
+    def __init__(self, *scores):
+        self.scores = iter(scores)
+        self.looks = 0
+
+    def __call__(self, image):
+        self.looks += 1
+        score = next(self.scores)
+        if score is None:
+            return []
+        points = np.array([np.argwhere(image[:, :, 0] == number)[0][::-1] for number in range(1, 6)], np.float32)
+        # Twice the same points, the larger box last.
+        boxes = [(*(points.min(0) - margin).tolist(), *(points.max(0) + margin).tolist()) for margin in (0.5, 1.5)]
+        return [(leed_hub.faces.Face(box, score, points), score) for box in boxes]
+
+
+@pytest.mark.parametrize(
+    ("scores", "looks", "taken"),
+    [
+        ((0.95,), 1, 0.95),
+        ((0.7, 0.6, None, 0.65), 4, 0.7),  # unsure, but better than from the other sides
+        ((0.0, None, None, None), 4, 0.0),  # found by the detector and in no crop: as it was
+        ((0.7, 0.85, 0.92, 0.88), 4, 0.92),
+        ((None, 0.85, None, 0.83), 4, 0.85),
+        ((None, 0.79, 0.5, None), 4, None),  # more looks, but no more faces where none is
+        ((0.6, 0.79, None, None), 4, 0.6),
+        ((None, None, None, None), 4, None),
+    ],
+)
+def test_a_picture_is_turned_unless_a_face_is_surely_upright_and_the_highest_score_wins(scores, looks, taken):
+    look = Look(*scores)
+    faces = leed_hub.faces._at_any_roll(look, numbered([1, 5, 10, 22, 34]), 0.8)
+    assert look.looks == looks
+    assert [face.score for face in faces] == ([] if taken is None else [taken] * 2)
+
+
+def test_a_face_found_lying_is_looked_at_from_the_side_where_it_stands():
+    look = Look(0.95, 0.93, 0.96, 0.91)
+    faces = leed_hub.faces._at_any_roll(look, numbered([6, 34, 17, 1, 29]), 0.8)
+    assert look.looks == 4 and faces[0].score == 0.96
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_faces_of_a_turned_picture_come_back_to_the_very_pixels(quarters):
+    picture = numbered([1, 5, 17, 22, 34])
+    scores = [0.1] * 4
+    scores[quarters] = 0.85
+    faces = leed_hub.faces._at_any_roll(Look(*scores), picture, 0.8)
+    for face in faces:
+        assert face.points.tolist() == [[1, 0], [5, 0], [3, 2], [1, 3], [6, 4]] and face.points.dtype == np.float32
+    assert [face.box for face in faces] == [(-0.5, -1.5, 7.5, 5.5), (0.5, -0.5, 6.5, 4.5)]  # largest first
+
+
 def test_a_shifted_picture_gives_shifted_points(locate, photographs):
     for image, _ in photographs:
         plain = locate(image)[0].points
