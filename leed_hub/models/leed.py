@@ -283,31 +283,28 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
             strength: 0 gives the neutral face, 1 the reference's expression, above 1 exaggerates; a number or (B, 1).
         """
         displacement = self.transform(source.neutral_point, expression_code)
+        target_point = source.neutral_point + strength * displacement
         if isinstance(strength, Tensor) or strength in (0, 1):
-            return self._draw(images, source, source.neutral_point + strength * displacement)
-        neutral = self._draw(images, source, source.neutral_point)
-        full = self._draw(images, source, source.neutral_point + displacement)
-        flow, target_point = (
-            torch.lerp(getattr(neutral, name), getattr(full, name), strength) for name in ("flow", "target_point")
-        )
-        share = min(strength, 1.0)
-        mask = torch.lerp(neutral.mask, full.mask, share)
-        paint = torch.lerp(neutral.mask * neutral.color, full.mask * full.color, share)
-        return self._put_together(images, flow, mask, paint / mask.clamp(min=1e-6), target_point)
+            flow, mask, color = self._draw(source, target_point)
+        else:
+            neutral_flow, neutral_mask, neutral_color = self._draw(source, source.neutral_point)
+            full_flow, full_mask, full_color = self._draw(source, source.neutral_point + displacement)
+            share = min(strength, 1.0)
+            flow = torch.lerp(neutral_flow, full_flow, strength)
+            mask = torch.lerp(neutral_mask, full_mask, share)
+            paint = torch.lerp(neutral_mask * neutral_color, full_mask * full_color, share)
+            color = paint / mask.clamp(min=1e-6)
+        edited = (1 - mask) * warp(images, flow) + mask * color
+        return LEEDOutput(edited, flow, mask, color, target_point)
 
-    def _draw(self, images: Tensor, source: FaceEncoding, target_point: Tensor) -> LEEDOutput:
-        """One pass of the decoder to z', (B, manifold_dim)."""
+    def _draw(self, source: FaceEncoding, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One pass of the decoder to z' (B, manifold_dim): flow, mask and colour as in `LEEDOutput`, float32."""
         flow, mask, color = self.decoder(source.features, source.point, target_point)
         if not self.config.uses_flow:
             flow = torch.zeros_like(flow)
         if not self.config.uses_color:
             mask = torch.zeros_like(mask)
-        return self._put_together(images, flow.float(), self.paintable * mask.float(), color.float(), target_point)
-
-    @staticmethod
-    def _put_together(images: Tensor, flow: Tensor, mask: Tensor, color: Tensor, target_point: Tensor) -> LEEDOutput:
-        edited = (1 - mask) * warp(images, flow) + mask * color
-        return LEEDOutput(edited, flow, mask, color, target_point)
+        return flow.float(), self.paintable * mask.float(), color.float()
 
     def forward(self, source: Tensor, reference: Tensor, strength: float | Tensor = 1.0) -> LEEDTrainingOutput:
         """Edit `source` (B, 3, H, W) to the expression of `reference` (B, 3, H, W), both in [-1, 1].
