@@ -15,6 +15,9 @@ from torch import Tensor
 STRIP_ROWS = 64  # a face that fills a large photograph is set back in strips, which also stay in the cache
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 LEAST_PAINT = 1 / 512  # of a mask; half a grey level at most
+# How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
+# border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
+REACH_BELOW = 0.15
 ALIGNED_POINTS = (0, 1, 3, 4)  # of a locator's five: both eyes and both mouth corners; the nose tip moves with yaw
 
 
@@ -83,9 +86,15 @@ def crop_face(photo: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def covered_box(matrix: np.ndarray, size: int, shape: tuple[int, ...], margin: int = 0) -> tuple[int, int, int, int]:
-    """The photograph's pixels (left, top, right, bottom; right and bottom exclusive) that a crop touches."""
-    corners = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]])
+def covered_box(
+    matrix: np.ndarray, size: int, shape: tuple[int, ...], margin: int = 0, below: float = 0.0
+) -> tuple[int, int, int, int]:
+    """The photograph's pixels (left, top, right, bottom; right and bottom exclusive) that a crop touches.
+
+    `margin` adds photograph pixels on all sides, `below` a share of the crop's side under it.
+    """
+    low = (1 + below) * size - 0.5
+    corners = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, low], [-0.5, low]])
     back = cv2.invertAffineTransform(matrix)
     corners = corners @ back[:, :2].T + back[:, 2]
     left, top = np.floor(corners.min(axis=0)).astype(int) - margin
@@ -108,7 +117,8 @@ def set_back(
     """Carry an edit from the crop into the photograph, at the photograph's own sharpness.
 
     The flow moves the photograph's own pixels; colour is painted only under the mask. Both fade out towards the
-    crop's border, so there is no seam, and outside the crop nothing changes.
+    crop's border, so there is no seam; only below, where the border cuts the chin, the flow goes on for `REACH_BELOW`
+    and fades there. Elsewhere outside the crop nothing changes.
 
     Args:
         photo: (H, W, 3) uint8.
@@ -120,10 +130,12 @@ def set_back(
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    left, top, right, bottom = covered_box(matrix, size, photo.shape)
+    left, top, right, bottom = covered_box(matrix, size, photo.shape, below=REACH_BELOW)
     to_photo = np.linalg.inv(matrix[:, :2]) * (size / 2)  # an offset in half sides of the crop -> in photograph pixels
     margin = 2 / min(flow.shape[0], mask.shape[0])  # cubic sampling reads two cells away
-    offset = (flow * border_fade(flow.shape[0], margin)[:, :, None]) @ to_photo.T
+    fade = border_fade(flow.shape[0], margin, below=REACH_BELOW)
+    flow = np.pad(flow, ((0, len(fade) - len(flow)), (0, 0), (0, 0)), mode="edge")
+    offset = (flow * fade[:, :, None]) @ to_photo.T
     mask = mask * border_fade(mask.shape[0], margin)
     color = (color + 1) * 127.5
     region = photo[top:bottom, left:right]
@@ -158,8 +170,8 @@ def set_back(
 
 
 def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, width: int, height: int) -> np.ndarray:
-    """A field over the crop, (n, n[, C]), sampled at a strip's pixels: (height, width[, C]); zero outside the crop."""
-    scale = crop_size / field.shape[0]
+    """A field over the crop, (n or more, n[, C]), sampled at a strip's pixels: (height, width[, C]); zero outside."""
+    scale = crop_size / field.shape[1]
     own_pixels = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
     matrix = (to_strip @ own_pixels)[:2]
     field = field.astype(np.float32)
@@ -183,9 +195,19 @@ def _noise_limit(region: np.ndarray) -> float:
     return 3 * float(np.median(np.abs(fine)))
 
 
-def border_fade(size: int, margin: float, width: float = 0.08) -> np.ndarray:
-    """(size, size) float32: 0 in a margin (share of the side), rising smoothly to 1 over the next `width` of it."""
+def border_fade(size: int, margin: float, width: float = 0.08, below: float = 0.0) -> np.ndarray:
+    """(size, size) float32: 0 in a margin (share of the side), rising smoothly to 1 over the next `width` of it.
+
+    With `below`, rows are added under the square, and the fade to 0 takes place in them.
+    """
     place = (np.arange(size, dtype=np.float32) + 0.5) / size
-    ramp = np.clip((np.minimum(place, 1 - place) - margin) / width, 0, 1)
-    ramp = ramp * ramp * (3 - 2 * ramp)  # smoothstep
-    return np.minimum.outer(ramp, ramp)
+    row = (np.arange(size + round(below * size), dtype=np.float32) + 0.5) / size
+    across = np.minimum(place, 1 - place) - margin
+    down = np.minimum((row - margin) / width, (1 + below - margin - row) / ((below - margin) if below else width))
+    return np.minimum.outer(_smoothstep(down), _smoothstep(across / width))
+
+
+def _smoothstep(rise: np.ndarray) -> np.ndarray:
+    """0 up to 0, 1 from 1 on, and no kink between."""
+    rise = rise.clip(0, 1)
+    return rise * rise * (3 - 2 * rise)

@@ -88,17 +88,42 @@ def test_an_edit_that_changes_nothing_returns_every_pixel(scale, turn_deg):
     assert np.array_equal(transforms.set_back(photo, matrix, 64, *nothing(64)), photo)
 
 
+def covered(matrix: np.ndarray, photo: np.ndarray, height: int) -> np.ndarray:
+    """The photograph's pixels under a crop of 64 x height, (H, W) bool."""
+    crop = np.ones((height, 64), np.float32)
+    return cv2.warpAffine(crop, cv2.invertAffineTransform(matrix), photo.shape[1::-1]) > 0
+
+
 def test_outside_the_crop_nothing_changes_and_the_border_has_no_step():
     photo = noise_photo()
     matrix = transforms.crop_matrix(face_points(120, 15, (120, 100)), TEMPLATE, 64)
     flow, mask, color = nothing(64)
-    edited = transforms.set_back(photo, matrix, 64, flow + 0.1, mask + 1, color + 1)  # paint it all white
-    inside = cv2.warpAffine(np.ones((64, 64), np.float32), cv2.invertAffineTransform(matrix), photo.shape[1::-1]) > 0
+    edited = transforms.set_back(photo, matrix, 64, flow, mask + 1, color + 1)  # paint it all white
+    inside = covered(matrix, photo, 64)
     assert np.array_equal(edited[~inside], photo[~inside])
     assert edited[100, 120].min() > 240  # white but for the grain
     change = np.abs(edited.astype(int) - photo).max(axis=2)
     rim = inside & ~cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     assert change[rim].max() <= 30  # of 255, where the middle changes by up to 255
+
+
+def test_below_the_crop_the_flow_goes_on_and_fades():
+    photo = noise_photo()
+    matrix = transforms.crop_matrix(face_points(100, 15, (120, 90)), TEMPLATE, 64)
+    flow, mask, color = nothing(64)
+    edited = transforms.set_back(photo, matrix, 64, flow + 0.1, mask, color)
+    beyond = covered(matrix, photo, round(64 * (1 + transforms.REACH_BELOW)) + 1)
+    assert beyond.sum() < photo[..., 0].size  # the test has something to look at
+    assert np.array_equal(edited[~beyond], photo[~beyond])
+
+    # A ramp of brightness from top to bottom tells where each row of the crop's middle was fetched.
+    ramp = np.repeat(np.arange(240, dtype=np.uint8)[:, None, None], 240, axis=1).repeat(3, axis=2)
+    matrix = transforms.square_matrix(100, 100, 64) + np.array([[0, 0, -44.8], [0, 0, -44.8]])  # 100 px from (70, 70)
+    moved = transforms.set_back(ramp, matrix, 64, flow + np.array([0, -0.1], np.float32), mask, color)
+    shift = (ramp.astype(int) - moved)[:, 120, 0]
+    assert shift[165] == 5 and shift[169] >= 4  # 0.1 of half the side, up to the crop's very border
+    assert (np.diff(shift[165:190]) <= 0).all() and shift[186] == 0  # calmer and calmer, and never tearing
+    assert np.abs(np.diff(moved[160:190, 120, 0].astype(int)) - 1).max() <= 1
 
 
 def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop():
