@@ -1,10 +1,12 @@
 """Random views of faces, made in batches from uint8 pictures in memory; every draw comes from the given generator."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -83,16 +85,18 @@ def relit(images: Tensor, light: Tensor) -> Tensor:
     return images.clamp(0, 1)
 
 
-def roughened(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have."""
+def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Generator) -> Tensor:
+    """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have.
+
+    The Gaussian's standard deviation is one draw a batch, from 0.3 to 1 times `sigma_px`.
+    """
     rough = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
     if not len(rough):
         return images
-    side = images.shape[-1]
+    sigma = sigma_px * (0.3 + 0.7 * torch.rand((), generator=generator).item())
     chosen = images[rough.to(images.device)]
     noise = torch.randn(chosen.shape, generator=generator).to(images.device) * 0.02
-    small = F.interpolate(chosen, size=(side // 2, side // 2), mode="area")
-    blurred = F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
+    blurred = gaussian_blur(chosen, kernel_size=2 * math.ceil(2.5 * sigma) + 1, sigma=sigma)
     return images.index_copy(0, rough.to(images.device), (blurred + noise).clamp(0, 1))
 
 

@@ -27,7 +27,8 @@ class RecognitionViews:
 
     geometry: Geometry = field(default_factory=lambda: Geometry(scale=0.1, shift=0.06, rotation_deg=15))
     light: Light = field(default_factory=lambda: Light(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0))
-    rough_share: float = 0.15
+    rough_share: float = 0.3
+    rough_sigma: float = 1 / 40  # of the side, at most
     erased_share: float = 0.25
 
 
@@ -117,6 +118,6 @@ class LabelledFaces:
         theta = mirrored(theta, torch.rand(len(anchors), generator=generator) < 0.5)
         images = view(self.images[anchors].to(device), theta, self.images.shape[-1])
         images = relit(images, views.light.draw(len(anchors), generator))
-        images = roughened(images, views.rough_share, generator)
+        images = roughened(images, views.rough_share, views.rough_sigma * images.shape[-1], generator)
         images = erased(images, views.erased_share, generator)
         return {"images": images * 2 - 1, "labels": self.labels[anchors].to(device)}

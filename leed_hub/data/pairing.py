@@ -25,6 +25,7 @@ class EditingViews:
     reference_framing: Geometry = field(default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6))
     light: Light = field(default_factory=Light)
     rough_share: float = 0.25
+    rough_sigma: float = 1 / 40  # of the side, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ class EditingPairs:
         pairs = view(torch.cat([table.images[source], table.images[target]], dim=1).to(device), framing, self.size)
         sources, targets = relit(torch.cat([pairs[:, :3], pairs[:, 3:]]), light.repeat(2, 1)).chunk(2)
         references = relit(view(table.images[reference].to(device), reference_framing, self.size), reference_light)
-        references = roughened(references, views.rough_share, generator)
+        references = roughened(references, views.rough_share, views.rough_sigma * self.size, generator)
         knows_neutral = self.pairs != "none"
         sources, targets = sources * 2 - 1, targets * 2 - 1
         return {

@@ -192,7 +192,7 @@ class LocatorScenes:
         lay(before, self._texture_layer(len(before), generator), _blob(self.canvas, near, axes, radii, 0.05))
 
         light = Light(gamma=0.5, gain=0.4, offset=0.15, tint=0, saturation=0).draw(count, generator)
-        canvas = roughened(relit(canvas, light), 0.35, generator)
+        canvas = roughened(relit(canvas, light), 0.35, 1.0, generator)
         canvas, inside = self._framed(canvas, generator)
         visible = ((points > inside[:, None, None, :2]) & (points < inside[:, None, None, 2:])).all(dim=3).sum(dim=2)
         return canvas, points, torch.where(present, visible, 0)
