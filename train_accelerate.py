@@ -5,8 +5,8 @@
 
 The same lines run on a CPU, on one GPU and on several. Two CPU processes start by
 `torchrun --standalone --nproc_per_node 2 train_accelerate.py ...` (`accelerate launch --cpu` starts only one).
-A run writes into the config's `output_dir`: TensorBoard logs, checkpoints, `train_config.json`, and `best/`, a folder
-that `from_pretrained` loads.
+A run writes into the config's `output_dir`: TensorBoard logs, checkpoints, `train_config.json`, and folders that
+`from_pretrained` loads: `best/`, `last/`, and `finished/` where the config asks for a last step on the best weights.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class TrainConfig:
         model, losses, data: passed to the task's recipe, see `leed_hub.recipes`.
         card: title, summary, datasets and limitations for the model card, see `CardFacts`.
         init: a saved model's folder or Hub name: the training starts from its weights, and from fresh ones where the
-            new network has parts that it lacks.
+            new network has parts that it lacks. Of several the mean is taken (Wortsman et al. 2022, arXiv:2203.05482).
         steps: optimizer steps.
         batch_size: pictures a process takes a step.
         optimizer: timm's name of it, such as "adamw" or "muon".
@@ -63,7 +63,7 @@ class TrainConfig:
     losses: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
     card: dict = field(default_factory=dict)
-    init: str | None = None
+    init: str | list[str] | None = None
     seed: int = 0
     batch_size: int = 32
     optimizer: str = "adamw"
@@ -113,7 +113,7 @@ class Progress:
 
 
 def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: str) -> Path:
-    """Run or go on with a training; returns the folder of the best weights."""
+    """Run or go on with a training; returns the folder of what is to be published."""
     output_dir = Path(config.output_dir)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
@@ -128,7 +128,7 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     recipe = build_recipe(config.task, config.model, config.losses, config.data)
     model = recipe.model.to(memory_format=torch.channels_last)
     if config.init:
-        warm_start(model, config.init)
+        warm_start(model, [config.init] if isinstance(config.init, str) else config.init)
     optimizer = create_optimizer_v2(
         model, config.optimizer, config.learning_rate, config.weight_decay, filter_bias_and_bn=False
     )
@@ -166,7 +166,7 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         return finite
 
     def evaluate(step: int) -> None:
-        """Measure the averaged weights, keep them if they are the best so far."""
+        """Measure and save the averaged weights, and once more if they are the best so far."""
         ema.eval()
         with torch.inference_mode(), accelerator.autocast():
             numbers = recipe.evaluate(ema.module, device)
@@ -175,9 +175,10 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         if picture is not None:
             accelerator.get_tracker("tensorboard").log_images({"samples": picture[None].numpy()}, step=step)
         accelerator.print(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
+        facts = card_facts(config, progress, step, command)
+        ema.module.save_pretrained(output_dir / "last", card=facts, half=config.save_half)
         if recipe.score(numbers) > progress.best_score:
             progress.best_score = recipe.score(numbers)
-            facts = card_facts(config, progress, step, command)
             ema.module.save_pretrained(output_dir / "best", card=facts, half=config.save_half)
 
     # The loop.
@@ -227,15 +228,28 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
             accelerator.print(f"Stopped after step {done}; --resume goes on from here.")
             break
     accelerator.end_training()
-    return output_dir / "best"
+    if recipe.finish is None or last_step < config.steps or stop.asked:
+        return output_dir / "best"
+    if accelerator.is_main_process:
+        finished = recipe.finish(type(recipe.model).from_pretrained(output_dir / "best"))
+        facts = CardFacts.read(output_dir / "best")
+        finished.save_pretrained(output_dir / "finished", card=facts, half=config.save_half)
+    accelerator.wait_for_everyone()
+    return output_dir / "finished"
 
 
-def warm_start(model, name_or_folder: str) -> None:
-    """Take over the weights of a saved model; parts that it lacks stay as they are."""
-    saved = type(model).from_pretrained(name_or_folder).state_dict()
-    if unknown := sorted(saved.keys() - model.state_dict().keys()):
+def warm_start(model, names_or_folders: list[str]) -> None:
+    """Take over the weights of a saved model, or the mean of several; parts that they lack stay as they are."""
+    saved = [type(model).from_pretrained(name).state_dict() for name in names_or_folders]
+    if unknown := sorted(saved[0].keys() - model.state_dict().keys()):
         raise ConfigError(f"init has weights that the new network lacks, {unknown[0]} among {len(unknown)}.")
-    model.load_state_dict(model.state_dict() | saved)
+    if any(one.keys() != saved[0].keys() for one in saved):
+        raise ConfigError("init names networks of different parts; only equal ones have a mean.")
+    mean = {
+        name: torch.stack([one[name].float() for one in saved]).mean(dim=0).to(weight.dtype)
+        for name, weight in saved[0].items()
+    }
+    model.load_state_dict(model.state_dict() | mean)
 
 
 def set_rate(optimizer, rate: float) -> None:

@@ -1,5 +1,6 @@
 """The training script as a user starts it: two steps, resumed to the same weights, on one process and on two."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -132,6 +133,14 @@ def test_a_run_ends_with_a_folder_that_loads_and_a_resumed_run_with_the_same_wei
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
+def test_the_best_editor_is_separated_in_the_end(corpora, tmp_path):
+    separated = EDITING["data"] | {"separate": {"identity_dim": 3}}
+    whole = start(corpora, write_config(tmp_path, EDITING | {"steps": 2, "data": separated}))
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    assert LEEDModel.from_pretrained(tmp_path / "run" / "finished").config.identity_dim == 3
+    assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.identity_dim == 16
+
+
 def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
     path = write_config(tmp_path, EDITING | {"batch_size": 2})
     two = start(corpora, path, "--max_steps", "2", processes=2)
@@ -190,11 +199,24 @@ def test_a_grown_network_starts_as_the_saved_one_and_a_smaller_one_is_refused(tm
         for count in (0, 1)
     )
     small.save_pretrained(tmp_path / "small")
-    warm_start(grown, str(tmp_path / "small"))
+    warm_start(grown, [str(tmp_path / "small")])
     faces = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         edits = [model.eval()(faces, faces.flip(0)).edit.edited for model in (small, grown)]
     assert torch.allclose(*edits, atol=1e-6)
     grown.save_pretrained(tmp_path / "grown")
     with pytest.raises(ConfigError, match="decoder.refine.0.0.inner.conv.weight among"):
-        warm_start(small, str(tmp_path / "grown"))
+        warm_start(small, [str(tmp_path / "grown")])
+
+
+def test_several_networks_start_a_training_as_their_mean(tmp_path):
+    config = ExpressionEncoderConfig(widths=(4, 4, 8, 8), code_dim=8)
+    one, other, mean = (ExpressionEncoderModel(config) for _ in range(3))
+    for name, network in (("one", one), ("other", other)):
+        network.save_pretrained(tmp_path / name)
+    warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "other")])
+    weight = "classifier.2.weight"
+    assert torch.allclose(mean.state_dict()[weight], (one.state_dict()[weight] + other.state_dict()[weight]) / 2)
+    ExpressionEncoderModel(dataclasses.replace(config, reconstructs=True)).save_pretrained(tmp_path / "more")
+    with pytest.raises(ConfigError, match="different parts"):
+        warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "more")])

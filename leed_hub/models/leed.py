@@ -39,6 +39,8 @@ class LEEDConfig:
         patch: pixels a side that one cell of the trunk covers, 2 or 4; 4 sees twice the crop at the price of 2.
         widths: channels at 1, 1/2, 1/4 and 1/8 of the trunk's resolution, which is image_size / patch.
         manifold_dim: numbers in a point z of the expression manifold.
+        identity_dim: numbers that the neutral mapping passes on of z. Few, as in e: what a wide code has to spare
+            carries the other attribute along, faint but legible.
         expression_dim: numbers in the expression code e.
         refinements: residual blocks that the decoder adds at each of its three finer scales.
         uses_flow: whether the decoder may move pixels.
@@ -52,7 +54,8 @@ class LEEDConfig:
     patch: int = 4
     widths: tuple[int, ...] = (48, 96, 128, 192)
     manifold_dim: int = 256
-    expression_dim: int = 48
+    identity_dim: int = 16
+    expression_dim: int = 12
     refinements: int = 1
     uses_flow: bool = True
     uses_color: bool = True
@@ -245,7 +248,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.config = config
         self.encoder = FaceEncoder(config)
         z, e = config.manifold_dim, config.expression_dim
-        self.neutral_mapping = MLP(z, z, z)
+        self.neutral_mapping = nn.Sequential(MLP(z, z, config.identity_dim), nn.Linear(config.identity_dim, z))
         self.extractor = nn.Linear(z, e, bias=False)  # no displacement, no expression: 0 -> 0
         # What an expression does to everybody, and what it does to this person besides.
         self.transformer_common = nn.Linear(e, z, bias=False)

@@ -1,0 +1,142 @@
+"""Make an editor's neutral point neutral, in closed form: what is left of the expression in z_n goes over into d.
+
+Gradients do not get there: the loss that asks for one neutral point a person falls, while a probe still reads the
+expression off z_n in faint directions that the loss hardly sees. Fisher's linear discriminant weighs each direction
+beside its own variance, as a probe does, and needs no more than what the training knows: which pictures show one
+person. X, T and the decoder's first layer are then fitted anew by least squares, so that the decoder is told the same
+way to go as before. Source: Fisher 1936, doi 10.1111/j.1469-1809.1936.tb02137.x.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from leed_hub.errors import ConfigError
+from leed_hub.models.leed import LEEDModel
+
+RIDGE = 3e-3  # of the mean square of what a fit starts from
+
+
+@torch.no_grad()
+def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, identity_dim: int) -> LEEDModel:
+    """An editor that edits as `model` does, and whose z_n holds as little of the expression as can be.
+
+    Args:
+        model: the trained editor, on the CPU; it stays as it is.
+        batches: of `EditingPairs`, a few thousand edits together, seen as the training sees them: fits on pictures
+            without its changes of light and framing do not hold for photographs.
+        identity_dim: numbers that the new N passes on, at most as many as its hidden layer has.
+    Raises:
+        ConfigError: if no batch shows a person's neutral picture beside another one.
+    """
+    model.eval()
+    parts: list[tuple[Tensor, ...]] = []
+    count = 0
+    for batch in batches:
+        source, reference = model.encode(batch["source"]), model.encode(batch["reference"])
+        mates = batch["as_source"] + count
+        parts.append(
+            (
+                *(source.point, source.neutral_point, source.expression_code, batch["source_is_neutral"], mates),
+                *(reference.point, reference.expression_code, batch["reference_is_neutral"]),
+            )
+        )
+        count += len(mates)
+    point, old_neutral, code, is_neutral, mates, others, other_code, other_is_neutral = map(
+        torch.cat, zip(*parts, strict=True)
+    )
+    paired = mates != torch.arange(count)
+    knows_neutral = paired & is_neutral[mates]
+    if not knows_neutral.any():
+        raise ConfigError("The codes cannot be separated: no person is known to be neutral in one picture of a pair.")
+
+    # N: the directions of its hidden layer in which one person's pictures agree, and from them the neutral picture's z.
+    first, activation, _ = model.neutral_mapping[0]
+    hidden, other_hidden = activation(first(point)), activation(first(others))
+    everybody = torch.cat([hidden, other_hidden])
+    centre = everybody.mean(dim=0)
+    steady = fisher_directions(hidden[paired], hidden[mates[paired]], everybody, identity_dim)
+    identity, other_identity = (hidden - centre) @ steady, (other_hidden - centre) @ steady
+    to_point = _fit(_with_one(identity[knows_neutral]), point[mates[knows_neutral]])
+    neutral_point = _with_one(identity) @ to_point
+    displacement, other_displacement = point - neutral_point, others - _with_one(other_identity) @ to_point
+
+    # X: the old code, and zero where a face is neutral.
+    codes = torch.cat([code, other_code])
+    zero = codes[torch.cat([is_neutral, other_is_neutral])].mean(dim=0)
+    extractor = _fit(torch.cat([displacement, other_displacement]), codes - zero)
+
+    # T, and the decoder's first layer for what depends on the source alone: the way z' - z is the old one, with the
+    # batches' own references, with strangers, and at strength 0.
+    stranger = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    rows, referred = torch.arange(count).repeat(3), torch.cat([torch.arange(count), stranger, stranger])
+    strength = torch.ones(3 * count, 1)
+    strength[2 * count :] = 0
+    start = point[rows]
+    wanted = old_neutral[rows] + strength * model.transform(old_neutral[rows], other_code[referred]) - start
+    code = other_displacement[referred] @ extractor
+    activity = _activity(model.transformer_personal[0], neutral_point[rows], code)
+    asked = torch.cat([code, activity], dim=1) * strength
+    explained = _fit(torch.cat([asked, _with_one(start)], dim=1), wanted)
+    common, personal = explained[: code.shape[1]], explained[code.shape[1] : asked.shape[1]]
+    way = neutral_point[rows] - start + asked @ explained[: asked.shape[1]]
+    rest = _fit(_with_one(start), wanted - way)
+
+    separated = LEEDModel(dataclasses.replace(model.config, identity_dim=identity_dim))
+    weights = model.state_dict()
+    from_point, from_way = weights["decoder.condition.0.weight"].chunk(2, dim=1)
+    weights |= {
+        "neutral_mapping.0.2.weight": steady.T,
+        "neutral_mapping.0.2.bias": -centre @ steady,
+        "neutral_mapping.1.weight": to_point[:-1].T,
+        "neutral_mapping.1.bias": to_point[-1],
+        "extractor.weight": extractor.T,
+        "transformer_common.weight": common.T,
+        "transformer_personal.2.weight": personal.T,
+        "decoder.condition.0.weight": torch.cat([from_point + from_way @ rest[:-1].T, from_way], dim=1),
+        "decoder.condition.0.bias": weights["decoder.condition.0.bias"] + from_way @ rest[-1],
+    }
+    separated.load_state_dict(weights)
+    return separated.eval()
+
+
+def fisher_directions(codes: Tensor, mates: Tensor, everybody: Tensor, count: int) -> Tensor:
+    """The directions in which pairs differ least beside the variance over all, each scaled to unit variance.
+
+    Args:
+        codes, mates: (N, D) each; row by row, what should be equal.
+        everybody: (M, D).
+        count: how many, at most D.
+    Returns:
+        Tensor: (D, count), the best first.
+    """
+    gaps = (codes - mates).double()
+    within, total = gaps.T @ gaps / (2 * len(gaps)), everybody.T.double().cov()
+    total = total + 1e-3 * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype)
+    # Whitened by the scatter of all, pairs differ least along the first eigenvectors of their own scatter.
+    whitening = torch.linalg.inv(torch.linalg.cholesky(total)).T
+    _, vectors = torch.linalg.eigh(whitening.T @ within @ whitening)
+    directions = (whitening @ vectors[:, :count]).float()
+    return directions / (everybody @ directions).std(dim=0)
+
+
+def _activity(layer: torch.nn.Linear, neutral_point: Tensor, code: Tensor) -> Tensor:
+    """What a code changes in the hidden layer of T's personal part."""
+    without = layer(torch.cat([neutral_point, torch.zeros_like(code)], dim=1))
+    return F.silu(layer(torch.cat([neutral_point, code], dim=1))) - F.silu(without)
+
+
+def _with_one(features: Tensor) -> Tensor:
+    """A last column of ones, whose weights are a fit's constant."""
+    return torch.cat([features, torch.ones(len(features), 1)], dim=1)
+
+
+def _fit(features: Tensor, wanted: Tensor) -> Tensor:
+    """Ridge regression: weights (D, E) with features (N, D) @ weights near wanted (N, E)."""
+    features, wanted = features.double(), wanted.double()
+    moment = features.T @ features / len(features)
+    ridge = RIDGE * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype)
+    return torch.linalg.solve(moment + ridge, features.T @ wanted / len(features)).float()

@@ -1,0 +1,94 @@
+"""The neutral point is made neutral, and the decoder is told the same way to go as before."""
+
+import pytest
+import torch
+
+from leed_hub.errors import ConfigError
+from leed_hub.models.leed import LEEDConfig, LEEDModel
+from leed_hub.tasks.separation import fisher_directions, separate_codes
+
+CONFIG = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, identity_dim=8, expression_dim=4)
+
+
+def batches(count: int = 30, size: int = 16, knows_neutral: bool = True) -> list[dict[str, torch.Tensor]]:
+    """A picture is its person's pattern plus the expression's; mates are one person, half of them neutral."""
+    noise = torch.Generator().manual_seed(0)
+    persons = torch.rand(12, 3, 32, 32, generator=noise) - 0.5
+    expressions = torch.cat([torch.zeros(1, 3, 32, 32), torch.rand(6, 3, 32, 32, generator=noise) - 0.5])
+    made = []
+    for _ in range(count):
+        person = torch.randint(12, (size // 2,), generator=noise).repeat(2)
+        worn = torch.randint(7, (size,), generator=noise)
+        worn[: size // 4] = 0
+        other, others_wear = torch.randint(12, (size,), generator=noise), torch.randint(7, (size,), generator=noise)
+        made.append(
+            {
+                "source": persons[person] + expressions[worn],
+                "reference": persons[other] + expressions[others_wear],
+                "source_is_neutral": (worn == 0) & knows_neutral,
+                "reference_is_neutral": (others_wear == 0) & knows_neutral,
+                "as_source": torch.arange(size).roll(size // 2),
+            }
+        )
+    return made
+
+
+def model() -> LEEDModel:
+    torch.manual_seed(0)
+    network = LEEDModel(CONFIG)
+    with torch.no_grad():
+        for batch in batches(20):  # running statistics, as a training leaves them
+            network(batch["source"], batch["reference"])
+    return network.eval()
+
+
+@torch.no_grad()
+def seen(network: LEEDModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """How much z_n differs between mates beside all, in the worst direction that varies; what steers the decoder."""
+    neutral, mates, conditions = [], [], []
+    for batch in batches():
+        source, reference = network.encode(batch["source"]), network.encode(batch["reference"])
+        neutral.append(source.neutral_point)
+        mates.append(source.neutral_point[batch["as_source"]])
+        target = source.neutral_point + network.transform(source.neutral_point, reference.expression_code)
+        conditions.append(network.decoder.condition(torch.cat([source.point, target - source.point], dim=1)))
+    neutral, mates = torch.cat(neutral), torch.cat(mates)
+    gaps = neutral - mates
+    within = gaps.square().mean() / 2 / neutral.var(dim=0).mean()
+    return within, torch.cat(conditions)
+
+
+def test_mates_share_their_neutral_point_and_the_decoder_notices_nothing():
+    before = model()
+    kept = {name: weight.clone() for name, weight in before.state_dict().items()}
+    after = separate_codes(before, batches(), identity_dim=4)
+    assert after.config.identity_dim == 4 and not after.training
+    (within_before, steered_before), (within_after, steered_after) = seen(before), seen(after)
+    assert within_after < 0.6 * within_before
+    error = (steered_after - steered_before).square().mean() / steered_before.var(dim=0).mean()
+    assert error < 0.1
+    assert all(torch.equal(kept[name], weight) for name, weight in before.state_dict().items())
+
+
+def test_a_neutral_face_has_next_to_no_expression_code():
+    after = separate_codes(model(), batches(), identity_dim=8)
+    (batch,) = batches(1, 64)
+    with torch.no_grad():
+        codes = after.encode(batch["source"]).expression_code
+    neutral = batch["source_is_neutral"]
+    assert codes[neutral].square().mean() < 0.5 * codes[~neutral].square().mean()
+
+
+def test_without_a_known_neutral_face_the_codes_cannot_be_separated():
+    with pytest.raises(ConfigError, match="no person is known to be neutral"):
+        separate_codes(model(), batches(2, knows_neutral=False), identity_dim=4)
+
+
+def test_fisher_finds_what_pairs_share_however_faint():
+    noise = torch.Generator().manual_seed(0)
+    shared = torch.randn(500, 1, generator=noise)
+    mixing = torch.randn(5, 5, generator=noise)
+    codes, mates = (torch.cat([0.05 * shared, torch.randn(500, 4, generator=noise)], dim=1) @ mixing for _ in range(2))
+    (found,) = (codes @ fisher_directions(codes, mates, torch.cat([codes, mates]), 1)).T
+    assert abs(torch.corrcoef(torch.stack([found, shared[:, 0]]))[0, 1]) > 0.95
+    assert found.std() == pytest.approx(1, abs=0.1)
