@@ -151,7 +151,7 @@ def set_back(
         lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=last - first)
         moved, alpha = lay(offset), lay(mask)
         places = moved + np.stack(np.broadcast_arrays(columns, np.arange(first, last, dtype=np.float32)[:, None]), -1)
-        # Cubic: linear sampling blurs the grain; Lanczos keeps a little more of it and doubles the time of setting back.
+        # Cubic: linear sampling blurs the grain; Lanczos keeps a little more, but all of this then takes twice as long.
         laid = cv2.remap(photo, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         painted = np.flatnonzero(alpha.max(axis=0) > LEAST_PAINT)
         if len(painted):
