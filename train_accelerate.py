@@ -243,7 +243,8 @@ def warm_start(model, names_or_folders: list[str]) -> None:
     saved = [type(model).from_pretrained(name).state_dict() for name in names_or_folders]
     if unknown := sorted(saved[0].keys() - model.state_dict().keys()):
         raise ConfigError(f"init has weights that the new network lacks, {unknown[0]} among {len(unknown)}.")
-    if any(one.keys() != saved[0].keys() for one in saved):
+    shapes = [{name: weight.shape for name, weight in one.items()} for one in saved]
+    if any(one != shapes[0] for one in shapes):
         raise ConfigError("init names networks of different parts; only equal ones have a mean.")
     mean = {
         name: torch.stack([one[name].float() for one in saved]).mean(dim=0).to(weight.dtype)

@@ -217,6 +217,7 @@ def test_several_networks_start_a_training_as_their_mean(tmp_path):
     warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "other")])
     weight = "classifier.2.weight"
     assert torch.allclose(mean.state_dict()[weight], (one.state_dict()[weight] + other.state_dict()[weight]) / 2)
-    ExpressionEncoderModel(dataclasses.replace(config, reconstructs=True)).save_pretrained(tmp_path / "more")
-    with pytest.raises(ConfigError, match="different parts"):
-        warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "more")])
+    for change in ({"reconstructs": True}, {"code_dim": 12}):
+        ExpressionEncoderModel(dataclasses.replace(config, **change)).save_pretrained(tmp_path / "unlike")
+        with pytest.raises(ConfigError, match="different parts"):
+            warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "unlike")])

@@ -30,8 +30,11 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
             without its changes of light and framing do not hold for photographs.
         identity_dim: numbers that the new N passes on, at most as many as its hidden layer has.
     Raises:
-        ConfigError: if no batch shows a person's neutral picture beside another one.
+        ConfigError: if no batch shows a person's neutral picture beside another one, or `identity_dim` is out of range.
     """
+    first, activation, _ = model.neutral_mapping[0]
+    if not 1 <= identity_dim <= first.out_features:
+        raise ConfigError(f"identity_dim must lie between 1 and {first.out_features}; got {identity_dim}.")
     model.eval()
     parts: list[tuple[Tensor, ...]] = []
     count = 0
@@ -54,7 +57,6 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
         raise ConfigError("The codes cannot be separated: no person is known to be neutral in one picture of a pair.")
 
     # N: the directions of its hidden layer in which one person's pictures agree, and from them the neutral picture's z.
-    first, activation, _ = model.neutral_mapping[0]
     hidden, other_hidden = activation(first(point)), activation(first(others))
     everybody = torch.cat([hidden, other_hidden])
     centre = everybody.mean(dim=0)

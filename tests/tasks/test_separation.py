@@ -84,6 +84,12 @@ def test_without_a_known_neutral_face_the_codes_cannot_be_separated():
         separate_codes(model(), batches(2, knows_neutral=False), identity_dim=4)
 
 
+@pytest.mark.parametrize("identity_dim", [0, 17])
+def test_more_numbers_than_there_are_cannot_be_passed_on(identity_dim):
+    with pytest.raises(ConfigError, match="between 1 and 16"):
+        separate_codes(model(), batches(2), identity_dim=identity_dim)
+
+
 def test_fisher_finds_what_pairs_share_however_faint():
     noise = torch.Generator().manual_seed(0)
     shared = torch.randn(500, 1, generator=noise)
