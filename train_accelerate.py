@@ -35,7 +35,7 @@ from leed_hub.training import anchors_of_step, generator_of_step, learning_rate,
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """One run; a YAML file of `configs/` holds exactly these fields.
+    """One run; a YAML file of `configs/` holds these fields, or `extends: FILE` and what is different from that file.
 
     Attributes:
         task: "editing", "recognition" or "locating".
@@ -94,9 +94,22 @@ class TrainConfig:
 def read_config(path: Path) -> TrainConfig:
     """A YAML file as a `TrainConfig`; a misspelt or missing field is a `ConfigError` that names it."""
     try:
-        return TrainConfig(**yaml.safe_load(path.read_text()))
-    except (OSError, TypeError, yaml.YAMLError) as error:
+        return TrainConfig(**read_mapping(path))
+    except (OSError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path.name} is not a usable training config: {error}.") from error
+
+
+def read_mapping(path: Path) -> dict:
+    """A YAML file laid over the one that it `extends`, if any; that one's place is relative to it."""
+    settings = yaml.safe_load(path.read_text())
+    base = settings.pop("extends", None)
+    return settings if base is None else overlaid(read_mapping(path.parent / base), settings)
+
+
+def overlaid(base: dict, changes: dict) -> dict:
+    """`base` with `changes`, which reach into mappings and replace anything else."""
+    both = [key for key in changes if isinstance(changes[key], dict) and isinstance(base.get(key), dict)]
+    return base | changes | {key: overlaid(base[key], changes[key]) for key in both}
 
 
 class Progress:

@@ -178,6 +178,19 @@ def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
     assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
+def test_a_config_extends_another_and_changes_what_it_names(tmp_path):
+    base = write_config(tmp_path, RECOGNITION | {"losses": {"beta1": 0.0, "beta2": 0.1}, "decay_steps": 5})
+    (tmp_path / "second.yaml").write_text("extends: config.yaml\nlosses: {beta2: 0.7}\ndecay_steps: null\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/third.yaml").write_text("extends: ../second.yaml\nseed: 3\n")
+    third = read_config(tmp_path / "more/third.yaml")
+    losses = {"beta1": 0.0, "beta2": 0.7}
+    assert third == dataclasses.replace(read_config(base), losses=losses, decay_steps=None, seed=3)
+    (tmp_path / "circle.yaml").write_text("extends: circle.yaml\n")
+    with pytest.raises(ConfigError, match="circle.yaml is not a usable"):
+        read_config(tmp_path / "circle.yaml")
+
+
 CONFIGS = [path for path in sorted((ROOT / "configs").rglob("*.yaml")) if path.parent.name != "ablations"]
 
 
