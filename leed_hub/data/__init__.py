@@ -14,6 +14,7 @@ from leed_hub.data.cfee import CFEE
 from leed_hub.data.corpus import CorpusBuilder
 from leed_hub.data.facial_expressions import FacialExpressions
 from leed_hub.data.fer2013 import FER2013
+from leed_hub.data.folder import Folder
 from leed_hub.data.london import London
 from leed_hub.data.rafd import RaFD
 from leed_hub.data.rafdb import RAFDB
@@ -25,6 +26,7 @@ CORPORA: dict[str, type[CorpusBuilder]] = {
     "cfee": CFEE,
     "facial_expressions": FacialExpressions,
     "fer2013": FER2013,
+    "folder": Folder,
     "london": London,
     "rafd": RaFD,
     "rafdb": RAFDB,

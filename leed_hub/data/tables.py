@@ -9,7 +9,9 @@ import torch
 from leed_hub.data import load_corpus
 from leed_hub.data.memory import decode_images
 from leed_hub.data.pairing import FaceTable
-from leed_hub.errors import CorpusError
+from leed_hub.errors import BadImageError, CorpusError
+from leed_hub.faces import Face
+from leed_hub.images import load_image
 from leed_hub.transforms import crop_face, crop_matrix, similarity
 
 logger = logging.getLogger(__name__)
@@ -73,45 +75,66 @@ def photograph_table(
         data_dir: the corpus' folder.
         split: its split.
         template: where the crop puts eyes and mouth corners.
-        locator: photograph -> list of `Face`, as `leed_hub.faces` builds them.
+        locator: photograph -> list of `Face`, as `leed_hub.faces` builds them; None where pictures are face crops.
         repeats: how often an epoch takes each picture as a target.
         without: persons left out.
     """
+    locator = locator or _template_locator(template)
     rows = load_corpus(corpus, data_dir, split).filter(lambda person: person not in without, input_columns="subject")
     yaws = rows["yaw"][:] if "yaw" in rows.column_names else [0] * len(rows)
-    kept, points, images = [], [], []
-    rows = rows.cast_column("image", datasets.Image(mode="RGB"))
-    for index, row in enumerate(rows):
-        photo = np.asarray(row["image"])
-        faces = locator(photo)
-        if faces:
-            kept.append(index)
-            points.append(faces[0].points)
-            images.append(photo)
-    if not kept:
-        raise CorpusError(f"No face was found in the pictures of {corpus} ({split}); check {data_dir}.")
-    if len(kept) < len(rows):
-        logger.warning("%s: no face found in %d of %d pictures", corpus, len(rows) - len(kept), len(rows))
-
     names, labels, subjects = rows.features["label"].names, rows["label"][:], rows["subject"][:]
-    is_neutral = [labels[index] >= 0 and names[labels[index]] == "neutral" for index in kept]
-    keys = [(subjects[index], yaws[index]) if subjects[index] is not None else None for index in kept]
-    neutral_of = {key: place for place, key in enumerate(keys) if is_neutral[place] and key is not None}
+    undecoded = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+
+    def photograph(index: int) -> np.ndarray:
+        entry = undecoded[index]["image"]
+        return np.asarray(load_image(entry["bytes"] or entry["path"]))
+
+    # Twice through the files, so that never more than one photograph is in memory.
+    points: dict[int, np.ndarray] = {}  # of the pictures kept, by row
+    for index in range(len(rows)):
+        try:
+            faces = locator(photograph(index))
+        except BadImageError:
+            continue
+        if faces:
+            points[index] = faces[0].points
+    if not points:
+        raise CorpusError(f"No face was found in the pictures of {corpus} ({split}); check {data_dir}.")
+    if len(points) < len(rows):
+        logger.warning("%s: no face found in %d of %d pictures", corpus, len(rows) - len(points), len(rows))
+
+    is_neutral = {index: labels[index] >= 0 and names[labels[index]] == "neutral" for index in points}
+    keys = {index: (subjects[index], yaws[index]) if subjects[index] is not None else None for index in points}
+    neutral_of = {key: index for index, key in keys.items() if is_neutral[index] and key is not None}
     crops = []
-    for place, key in enumerate(keys):
-        anchor = neutral_of.get(key, place)
+    for index, key in keys.items():
+        anchor = neutral_of.get(key, index)
         matrix = crop_matrix(points[anchor], template, RENDER_SIZE)
-        if anchor != place:
-            onto_neutral = similarity(points[place][STABLE_POINTS], points[anchor][STABLE_POINTS])
+        if anchor != index:
+            onto_neutral = similarity(points[index][STABLE_POINTS], points[anchor][STABLE_POINTS])
             matrix = matrix @ np.vstack([onto_neutral, [0, 0, 1]])
-        crops.append(crop_face(images[place], matrix, RENDER_SIZE))
+        crops.append(crop_face(photograph(index), matrix, RENDER_SIZE))
     return FaceTable(
         images=torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous(),
-        setup=group_numbers([key if key in neutral_of else None for key in keys]),
-        is_neutral=torch.tensor(is_neutral),
-        twin=torch.full((len(kept),), -1),
-        repeats=torch.full((len(kept),), repeats),
+        setup=group_numbers([key if key in neutral_of else None for key in keys.values()]),
+        is_neutral=torch.tensor(list(is_neutral.values())),
+        twin=torch.full((len(points),), -1),
+        repeats=torch.full((len(points),), repeats),
     )
+
+
+def _template_locator(template: tuple[float, ...]):
+    """A locator for face crops: the points are where the template wants them in the largest central square."""
+
+    def locate(crop: np.ndarray) -> list[Face]:
+        height, width = crop.shape[:2]
+        side = min(width, height)
+        corner = np.array([width - side, height - side]) / 2
+        eyes_and_mouth = corner + side * np.reshape(template, (4, 2)) - 0.5
+        points = np.insert(eyes_and_mouth, 2, eyes_and_mouth.mean(axis=0), axis=0)  # a nose between them
+        return [Face((*corner, *(corner + side)), 1.0, points.astype(np.float32))]
+
+    return locate
 
 
 def joined(tables: list[FaceTable]) -> FaceTable:

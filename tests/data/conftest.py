@@ -160,11 +160,20 @@ def make_cfee(root: Path) -> Path:
     return root
 
 
+def make_folder(root: Path) -> Path:
+    for number in range(6):
+        draw(root / f"album/{number}.jpg", number)
+    draw(root / "me.PNG", 7)
+    (root / "notes.txt").write_text("hello")
+    return root
+
+
 MAKERS = {
     "affectnet": make_affectnet,
     "cfee": make_cfee,
     "facial_expressions": make_facial_expressions,
     "fer2013": make_fer2013,
+    "folder": make_folder,
     "london": make_london,
     "rafd": make_rafd,
     "rafdb": make_rafdb,

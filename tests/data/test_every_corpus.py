@@ -47,7 +47,7 @@ def test_rows_have_the_common_columns_and_readable_pictures(make, load, name):
             assert (folder / row["file"]).is_file()
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", sorted(CORPORA.keys() - {"folder"}))
 def test_info_states_licence_citation_and_homepage(make, name, tmp_path):
     info = CORPORA[name](data_dir=str(make(name)), cache_dir=str(tmp_path / "cache")).info
     assert info.license

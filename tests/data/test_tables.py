@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from leed_hub.data import load_corpus
 from leed_hub.data.pairing import FaceTable
@@ -70,6 +71,17 @@ def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london
     seen = iter([[]] + [[Face((0, 0, 1, 1), 1.0, photo_points())]] * 10)
     table = photograph_table("london", str(london), "train", TEMPLATE, lambda photo: next(seen))
     assert len(table.images) == 5
+
+
+def test_face_crops_of_any_folder_are_taken_whole_and_broken_files_left_out(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 192, 240, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:5000])
+    table = photograph_table("folder", str(tmp_path), "train", TEMPLATE, None)
+    whole = torch.from_numpy(pictures[:2, :, 24:-24].copy()).permute(0, 3, 1, 2)
+    assert (table.images.int() - whole.int()).abs().max() <= 2
+    assert table.setup.tolist() == [-1, -1] and not table.is_neutral.any()
 
 
 def photo_points():
