@@ -115,9 +115,9 @@ def editing_recipe(
                     without=tuple(held_out),
                 )
             )
-    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, **pairing)
-    # Without renders there is no exact target: the training pictures themselves, seen by fixed views, must do.
-    judge = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size)
+    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, config.template, **pairing)
+    # Without renders there is no exact target: the training pictures and their made-up expressions must do.
+    judge = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size, config.template)
     judging = judge.triplets(128)
 
     def edit(network: nn.Module, device: torch.device) -> Tensor:

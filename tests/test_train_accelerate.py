@@ -133,6 +133,18 @@ def test_a_run_ends_with_a_folder_that_loads_and_a_resumed_run_with_the_same_wei
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
+def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
+    (tmp_path / "faces").mkdir()
+    for number in range(6):
+        draw_face(number, number / 5).save(tmp_path / "faces" / f"{number}.png")
+    mine = {"corpus": "folder", "data_dir": str(tmp_path / "faces"), "split": "train", "aligner": "none"}
+    wild = {"model": EDITING["model"] | {"pairs": "none"}, "data": {"corpora": [mine], "held_out": []}, "steps": 2}
+    run = start(corpora, write_config(tmp_path, EDITING | wild))
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "error_ratio" in run.stdout
+    assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
+
+
 def test_the_best_editor_is_separated_in_the_end(corpora, tmp_path):
     separated = EDITING["data"] | {"separate": {"identity_dim": 3}}
     whole = start(corpora, write_config(tmp_path, EDITING | {"steps": 2, "data": separated}))

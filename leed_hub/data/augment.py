@@ -13,20 +13,26 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """How far a view may be moved: the largest relative scale, shift (of the side) and rotation in degrees."""
+    """How far a view may be moved: the largest relative scale, shift (of the side), rotation in degrees, and stretch.
+
+    A stretch makes the face longer or wider and keeps its area: another person's proportions.
+    """
 
     scale: float = 0.0
     shift: float = 0.0
     rotation_deg: float = 0.0
+    stretch: float = 0.0
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Affine maps (count, 2, 3) from output to input places, in units of half the side."""
-        scale, angle, x, y = _uniform(4, count, generator)
-        scale = torch.exp(scale * self.scale)
+        scale, angle, x, y, stretch = _uniform(5, count, generator)
+        scale, stretch = torch.exp(scale * self.scale), torch.exp(stretch * self.stretch)
         angle = torch.deg2rad(angle * self.rotation_deg)
         cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
         shift_x, shift_y = 2 * self.shift * x, 2 * self.shift * y
-        return torch.stack([torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)], 1)
+        across = torch.stack([cos * stretch, -sin * stretch, shift_x], 1)
+        down = torch.stack([sin / stretch, cos / stretch, shift_y], 1)
+        return torch.stack([across, down], 1)
 
 
 def _uniform(rows: int, count: int, generator: torch.Generator) -> Tensor:
@@ -88,7 +94,8 @@ def relit(images: Tensor, light: Tensor) -> Tensor:
 def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Generator) -> Tensor:
     """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have.
 
-    The Gaussian's standard deviation is one draw a batch, from 0.3 to 1 times `sigma_px`.
+    Every other one is blurred by a Gaussian, the others by reducing and enlarging them, which aliases. The Gaussian's
+    standard deviation is one draw a batch, from 0.3 to 1 times `sigma_px`.
     """
     rough = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
     if not len(rough):
@@ -96,8 +103,12 @@ def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Ge
     sigma = sigma_px * (0.3 + 0.7 * torch.rand((), generator=generator).item())
     chosen = images[rough.to(images.device)]
     noise = torch.randn(chosen.shape, generator=generator).to(images.device) * 0.02
-    blurred = gaussian_blur(chosen, kernel_size=2 * math.ceil(2.5 * sigma) + 1, sigma=sigma)
-    return images.index_copy(0, rough.to(images.device), (blurred + noise).clamp(0, 1))
+    # Means over squares of k pixels and lines between them blur as a Gaussian of k / 2 does.
+    side = images.shape[-1]
+    reduced = F.interpolate(chosen[1::2], min(side, round(side / (2 * sigma))), mode="area")
+    chosen[1::2] = F.interpolate(reduced, side, mode="bilinear", align_corners=False)
+    chosen[::2] = gaussian_blur(chosen[::2], kernel_size=2 * math.ceil(2.5 * sigma) + 1, sigma=sigma)
+    return images.index_copy(0, rough.to(images.device), (chosen + noise).clamp(0, 1))
 
 
 def erased(images: Tensor, share: float, generator: torch.Generator) -> Tensor:

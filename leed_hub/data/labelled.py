@@ -27,8 +27,8 @@ class RecognitionViews:
 
     geometry: Geometry = field(default_factory=lambda: Geometry(scale=0.1, shift=0.06, rotation_deg=15))
     light: Light = field(default_factory=lambda: Light(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0))
-    rough_share: float = 0.3
-    rough_sigma: float = 1 / 40  # of the side, at most
+    rough_share: float = 0.5
+    rough_sigma: float = 1 / 36  # of the side, at most
     erased_share: float = 0.25
 
 

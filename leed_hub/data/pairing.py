@@ -2,7 +2,7 @@
 
 Three recipes, by what the training may know (never a category, action unit or blendshape weight):
 
-    none      unrelated pictures: a face is rebuilt from its own expression seen through another view
+    none      unrelated pictures: each is paired with itself under a made-up expression
     neutral   also which picture is the person's neutral one: neutral <-> expressive of one person is an exact pair
     rendered  also pictures of one person in one pose and light in two expressions, and twins: one expression on two
               persons, so that the exact target of an edit between two persons is known
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from leed_hub.data.augment import Geometry, Light, mirrored, relit, roughened, view
+from leed_hub.data.grimaces import grimaced
 from leed_hub.errors import ConfigError
 
 
@@ -21,8 +22,10 @@ from leed_hub.errors import ConfigError
 class EditingViews:
     """The random half of the editor's preprocessing: source and target move together, the reference on its own."""
 
-    framing: Geometry = field(default_factory=lambda: Geometry(scale=0.08, shift=0.03, rotation_deg=4))
-    reference_framing: Geometry = field(default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6))
+    framing: Geometry = field(default_factory=lambda: Geometry(scale=0.08, shift=0.03, rotation_deg=4, stretch=0.05))
+    reference_framing: Geometry = field(
+        default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6, stretch=0.08)
+    )
     light: Light = field(default_factory=Light)
     rough_share: float = 0.25
     rough_sigma: float = 1 / 40  # of the side, at most
@@ -54,6 +57,7 @@ class EditingPairs:
         table: the faces, at least one of them with repeats above 0.
         pairs: the recipe, "none", "neutral" or "rendered".
         size: side of the crops in pixels.
+        template: where eyes and mouth corners are in the table's pictures, as in `LEEDConfig`.
         unpaired_share: share of draws whose reference is an unrelated face and whose target is unknown.
         twin_share: where a twin is known, how often it is the reference; else the target itself is, in another view.
         neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
@@ -65,13 +69,14 @@ class EditingPairs:
         table: FaceTable,
         pairs: str,
         size: int,
+        template: tuple[float, ...],
         *,
         unpaired_share: float = 0.0,
         twin_share: float = 0.7,
         neutral_code_share: float = 0.4,
         light_scale: float = 1.0,
     ):
-        self.table, self.pairs, self.size = table, pairs, size
+        self.table, self.pairs, self.size, self.template = table, pairs, size, template
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
         self.neutrals = torch.nonzero(table.is_neutral & (table.repeats > 0)).squeeze(1)
         self.views = EditingViews(light=Light().scaled(light_scale))
@@ -114,21 +119,21 @@ class EditingPairs:
             raise ConfigError(f"The editor's batches hold there-and-back pairs, so their size is even; got {count}.")
         chance = torch.rand(4, count, generator=generator)
         target = self.anchors[anchors]
-        if self.pairs == "none":
-            source, as_source = target, torch.arange(count)
-        else:  # there and back: the first half of the edits leads to the anchors, the second half from them
-            target = target[: count // 2]
+        # There and back: the first half of the edits leads to the anchors, the second half from them.
+        target = mate = target[: count // 2]
+        if self.pairs != "none":
             mate = self._other_mate(target, chance[0, : count // 2])
-            if self.pairs == "neutral":  # one end of the pair is the neutral picture
-                neutral_mate = torch.where(self.neutral_mate[target] >= 0, self.neutral_mate[target], target)
-                mate = torch.where(table.is_neutral[target], mate, neutral_mate)
-            source, target = torch.cat([mate, target]), torch.cat([target, mate])
-            as_source = torch.arange(count).roll(count // 2)
+        if self.pairs == "neutral":  # one end of the pair is the neutral picture
+            neutral_mate = torch.where(self.neutral_mate[target] >= 0, self.neutral_mate[target], target)
+            mate = torch.where(table.is_neutral[target], mate, neutral_mate)
+        source, target = torch.cat([mate, target]), torch.cat([target, mate])
+        as_source = torch.arange(count).roll(count // 2)
 
         reference = target.clone()
+        known_neutral = table.is_neutral[target] & (source != target) & (self.pairs != "none")
         if self.pairs != "none" and len(self.neutrals):
             some_neutral = self.neutrals[torch.randint(len(self.neutrals), (count,), generator=generator)]
-            reference = torch.where(table.is_neutral[target] & (chance[1] < self.twin_share), some_neutral, reference)
+            reference = torch.where(known_neutral & (chance[1] < self.twin_share), some_neutral, reference)
         if self.pairs == "rendered":
             reference = torch.where(
                 (table.twin[target] >= 0) & (chance[1] < self.twin_share), table.twin[target], reference
@@ -137,8 +142,7 @@ class EditingPairs:
         stranger = self.anchors[torch.randint(len(self.anchors), (count,), generator=generator)]
         has_target = chance[2] >= self.unpaired_share
         reference = torch.where(has_target, reference, stranger)
-        knows_neutral = table.is_neutral[target] & has_target & (self.pairs != "none")
-        strength = torch.where(knows_neutral & (chance[3] < self.neutral_code_share), 0.0, 1.0)[:, None]
+        strength = torch.where(known_neutral & has_target & (chance[3] < self.neutral_code_share), 0.0, 1.0)[:, None]
         return {
             "source": source,
             "reference": reference,
@@ -159,10 +163,10 @@ class EditingPairs:
         """Random views of a draw.
 
         Returns:
-            dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target`, `differs` (source and
-            reference show different expressions by construction), `crosses` (the reference is another person who wears
-            the target's expression), `source_is_neutral`, `reference_is_neutral` (B,)
-            bool, False where the recipe may not know; `strength` (B, 1); `as_source` (B,) as in `draw`.
+            dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target` (source and
+            reference show different expressions then), `crosses` (the reference is another person who wears the
+            target's expression), `source_is_neutral`, `reference_is_neutral` (B,) bool, False where the recipe may not
+            know; `strength` (B, 1); `as_source` (B,) as in `draw`.
         """
         drawn = self.draw(anchors, generator)
         source, reference, target = drawn["source"], drawn["reference"], drawn["target"]
@@ -172,12 +176,22 @@ class EditingPairs:
         reference_framing = mirrored(views.reference_framing.draw(count, generator), flips)
         light, reference_light = views.light.draw(count, generator), views.light.draw(count, generator)
 
+        sources, targets, references = (table.images[index].to(device) for index in (source, target, reference))
+        # A picture without a mate is paired with itself under a made-up expression.
+        alone = source == target
+        there = torch.nonzero(alone[: count // 2]).squeeze(1)
+        if len(there):
+            back = there + count // 2
+            own = reference[back] == target[back]
+            sources, targets, references = sources.float(), targets.float(), references.float()
+            sources[there] = targets[back] = mates = grimaced(targets[there], self.template, generator)
+            references[back[own]] = mates[own]
         # Source and target in one view, as six channels.
-        pairs = view(torch.cat([table.images[source], table.images[target]], dim=1).to(device), framing, self.size)
+        pairs = view(torch.cat([sources, targets], dim=1), framing, self.size)
         sources, targets = relit(torch.cat([pairs[:, :3], pairs[:, 3:]]), light.repeat(2, 1)).chunk(2)
-        references = relit(view(table.images[reference].to(device), reference_framing, self.size), reference_light)
+        references = relit(view(references, reference_framing, self.size), reference_light)
         references = roughened(references, views.rough_share, views.rough_sigma * self.size, generator)
-        knows_neutral = self.pairs != "none"
+        knows_neutral = (self.pairs != "none") & ~alone
         sources, targets = sources * 2 - 1, targets * 2 - 1
         return {
             "source": sources,
@@ -185,7 +199,6 @@ class EditingPairs:
             "target": targets,
             "has_target": drawn["has_target"].to(device),
             "crosses": (drawn["has_target"] & (reference == table.twin[target])).to(device),
-            "differs": ((source != target) & drawn["has_target"]).to(device),
             "source_is_neutral": (table.is_neutral[source] & knows_neutral).to(device),
             "reference_is_neutral": (table.is_neutral[reference] & knows_neutral).to(device),
             "strength": drawn["strength"].to(device),
@@ -197,15 +210,18 @@ class EditingPairs:
 
         Returns:
             dict: `source`, `reference`, `target` (N, 3, size, size) in [-1, 1], N at most `limit`; where no picture has
-            a twin, each picture is its own reference.
+            a twin, each picture is its own reference, and where one has no mate, a made-up expression is the source.
         """
         twinned = torch.nonzero(self.table.twin >= 0).squeeze(1)
         target = twinned if len(twinned) else torch.nonzero(self.table.repeats).squeeze(1)
         target = target[torch.linspace(0, len(target) - 1, min(limit, len(target))).long()]
         source = self._other_mate(target, torch.linspace(0, 0.999, len(target)))
         reference = self.table.twin[target] if len(twinned) else target
-        as_is = Geometry().draw(len(target), torch.Generator())
+        sources, references, targets = (self.table.images[indices].float() for indices in (source, reference, target))
+        fixed, alone = torch.Generator().manual_seed(0), source == target
+        sources[alone] = grimaced(sources[alone], self.template, fixed)
+        as_is = Geometry().draw(len(target), fixed)
         return {
-            name: view(self.table.images[indices], as_is, self.size) * 2 - 1
-            for name, indices in (("source", source), ("reference", reference), ("target", target))
+            name: view(images, as_is, self.size) * 2 - 1
+            for name, images in (("source", sources), ("reference", references), ("target", targets))
         }

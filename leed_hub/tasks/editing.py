@@ -130,7 +130,11 @@ class EditingTask:
             embedded = self._frozen_critic("siamese", torch.cat([edited, reference, source]))
             edited_s, reference_s, source_s = embedded.chunk(3)
             terms["siamese"] = siamese_loss(
-                edited_s[asked], reference_s[asked].detach(), source_s[asked], batch["differs"][asked], w.siamese_margin
+                edited_s[asked],
+                reference_s[asked].detach(),
+                source_s[asked],
+                batch["has_target"][asked],
+                w.siamese_margin,
             )
         if w.adversarial and judged:
             terms["adversarial"] = hinge_generator_loss(self._frozen_critic("discriminator", edited).float())
@@ -163,7 +167,7 @@ class EditingTask:
         terms: dict[str, Tensor] = {}
         if "siamese" in inputs:
             target, reference, source = answers["siamese"].chunk(3)
-            paired = batch["has_target"] & batch["differs"] & (batch["strength"].squeeze(1) > 0)
+            paired = batch["has_target"] & (batch["strength"].squeeze(1) > 0)
             # Without a pair in the batch the sum over none keeps the judge in the graph.
             terms["siamese_pairs"] = (
                 contrastive_loss(target[paired], reference[paired], source[paired], w.siamese_margin)

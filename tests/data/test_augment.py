@@ -52,4 +52,11 @@ def test_roughened_pictures_lose_detail_and_the_others_none():
     images = pictures(size=96).float() / 255
     assert torch.equal(augment.roughened(images, 0.0, 2.0, generator()), images)
     rough = augment.roughened(images, 1.0, 2.0, generator())
-    assert rough.diff(dim=-1).abs().mean() < 0.7 * images.diff(dim=-1).abs().mean()
+    for kind in (slice(0, None, 2), slice(1, None, 2)):  # by a Gaussian, and reduced and enlarged
+        assert rough[kind].diff(dim=-1).abs().mean() < 0.7 * images[kind].diff(dim=-1).abs().mean()
+
+
+def test_a_stretch_changes_the_proportions_and_keeps_the_area():
+    across, down = augment.Geometry(stretch=0.2).draw(200, generator())[:, [0, 1], [0, 1]].T
+    assert torch.allclose(across * down, torch.ones(200))
+    assert across.max() > 1.1 and down.max() > 1.1

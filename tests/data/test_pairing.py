@@ -1,11 +1,17 @@
 """Who edits whom: each recipe uses what it may know and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from leed_hub.data.pairing import EditingPairs, FaceTable
+from leed_hub.data.augment import Geometry, Light
+from leed_hub.data.pairing import EditingPairs, EditingViews, FaceTable
 from leed_hub.errors import ConfigError
+from leed_hub.models.leed import LEEDConfig
 from leed_hub.transforms import to_bytes
+
+TEMPLATE = LEEDConfig().template
 
 
 def table() -> FaceTable:
@@ -24,7 +30,7 @@ def table() -> FaceTable:
 
 def draws(pairs: str, **options) -> list[tuple[int, int, int, float, bool]]:
     """Many draws as (source, reference, target, strength, has_target)."""
-    feed = EditingPairs(table(), pairs, 32, **options)
+    feed = EditingPairs(table(), pairs, 32, TEMPLATE, **options)
     drawn = feed.draw(torch.arange(len(feed)).repeat(200), torch.Generator().manual_seed(0))
     columns = ("source", "reference", "target", "strength", "has_target")
     return list(zip(*(drawn[name].flatten().tolist() for name in columns), strict=True))
@@ -38,9 +44,31 @@ def test_a_known_target_is_the_source_person_in_the_source_setup(pairs):
         assert source == target or (setup[source] == setup[target] >= 0)
 
 
-def test_unrelated_pictures_are_rebuilt_from_themselves():
+def test_unrelated_pictures_have_no_mate_but_themselves():
     assert all(source == reference == target for source, reference, target, _, _ in draws("none"))
     assert {strength for *_, strength, _ in draws("none")} == {1.0}
+
+
+@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
+def test_a_lone_picture_and_its_made_up_expression_lead_to_each_other(pairs):
+    alone = FaceTable(
+        images=torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
+        setup=torch.full((4,), -1),
+        is_neutral=torch.tensor([True, False, False, False]),
+        twin=torch.full((4,), -1),
+        repeats=torch.ones(4, dtype=torch.long),
+    )
+    feed = EditingPairs(alone, pairs, 32, TEMPLATE)
+    still = Geometry()
+    feed.views = EditingViews(framing=still, reference_framing=still, light=Light().scaled(0), rough_share=0)
+    batch = feed.batch(torch.arange(4).repeat(2), torch.Generator().manual_seed(0), torch.device("cpu"))
+    # Views are mirrored at random, which leaves the sorted values what they are.
+    source, reference, target = (batch[role].flatten(1).sort(1).values for role in ("source", "reference", "target"))
+    assert torch.allclose(source[:4], target[4:], atol=1e-3) and torch.allclose(target[:4], source[4:], atol=1e-3)
+    assert torch.allclose(reference, target, atol=1e-3)
+    assert ((source - target).abs().mean(1) > 0.01).all()
+    assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()
+    assert (batch["strength"] == 1).all() and batch["has_target"].all()
 
 
 def test_neutral_recipe_pairs_expressive_pictures_with_the_neutral_one_only():
@@ -52,7 +80,7 @@ def test_neutral_recipe_pairs_expressive_pictures_with_the_neutral_one_only():
 
 @pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
 def test_every_target_is_also_a_source_of_the_batch(pairs):
-    feed = EditingPairs(table(), pairs, 32)
+    feed = EditingPairs(table(), pairs, 32, TEMPLATE)
     drawn = feed.draw(torch.arange(len(feed)).repeat(2), torch.Generator().manual_seed(0))
     assert torch.equal(drawn["source"][drawn["as_source"]], drawn["target"])
     assert torch.equal(drawn["as_source"].sort().values, torch.arange(len(drawn["target"])))
@@ -63,19 +91,22 @@ def test_a_picture_is_edited_into_itself_only_where_it_is_alone():
 
 
 def test_an_odd_batch_is_refused():
-    feed = EditingPairs(table(), "rendered", 32)
+    feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
     with pytest.raises(ConfigError, match="even; got 3"):
         feed.draw(torch.arange(3), torch.Generator())
 
 
 def test_triplets_to_choose_on_are_twins_edits_or_else_views_of_oneself():
-    triplets = EditingPairs(table(), "rendered", 32).triplets(8)
+    triplets = EditingPairs(table(), "rendered", 32, TEMPLATE).triplets(8)
     shades = {name: to_bytes(pictures)[:, 0, 0, 0].tolist() for name, pictures in triplets.items()}
     assert shades == {"source": [60], "reference": [210], "target": [30]}  # the picture after 1 in its setup; its twin
     lone = table()
     lone.twin[1] = -1
-    triplets = EditingPairs(lone, "rendered", 32).triplets(4)
+    triplets = EditingPairs(lone, "rendered", 32, TEMPLATE).triplets(4)
     assert torch.equal(triplets["reference"], triplets["target"]) and len(triplets["target"]) == 4
+    noise = torch.randint(256, lone.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    unrelated = EditingPairs(replace(lone, images=noise, setup=torch.full((8,), -1)), "none", 32, TEMPLATE).triplets(4)
+    assert not torch.allclose(unrelated["source"], unrelated["target"], atol=0.1)
 
 
 def test_rendered_recipe_uses_twins_and_any_picture_of_the_setup():
@@ -96,10 +127,10 @@ def test_twins_are_never_targets_and_their_pictures_are_drawn_twice_as_often():
     assert all(target != 7 for _, _, target, _, _ in draws("rendered"))
     repeated = table()
     repeated.repeats[6] = 5
-    anchors = EditingPairs(repeated, "rendered", 32).anchors
+    anchors = EditingPairs(repeated, "rendered", 32, TEMPLATE).anchors
     assert anchors.bincount().tolist() == [0, 2, 1, 0, 1, 1, 5]  # neutral pictures come as mates
-    assert EditingPairs(repeated, "neutral", 32).anchors.bincount().tolist() == [0, 1, 1, 0, 1, 1, 5]
-    assert EditingPairs(repeated, "none", 32).anchors.bincount().tolist() == [1, 1, 1, 1, 1, 1, 5]
+    assert EditingPairs(repeated, "neutral", 32, TEMPLATE).anchors.bincount().tolist() == [0, 1, 1, 0, 1, 1, 5]
+    assert EditingPairs(repeated, "none", 32, TEMPLATE).anchors.bincount().tolist() == [1, 1, 1, 1, 1, 1, 5]
 
 
 def test_unpaired_draws_take_strangers_and_hide_the_target():
@@ -110,7 +141,7 @@ def test_unpaired_draws_take_strangers_and_hide_the_target():
 
 
 def test_a_batch_is_a_function_of_its_generator():
-    feed = EditingPairs(table(), "rendered", 32)
+    feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
     batches = [feed.batch(torch.arange(6), torch.Generator().manual_seed(s), torch.device("cpu")) for s in (1, 1, 2)]
     assert all(torch.equal(batches[0][name], batches[1][name]) for name in batches[0])
     assert not torch.equal(batches[0]["source"], batches[2]["source"])
@@ -119,7 +150,7 @@ def test_a_batch_is_a_function_of_its_generator():
 
 
 def test_a_batch_tells_which_references_are_another_person_in_the_targets_expression():
-    feed = EditingPairs(table(), "rendered", 32, twin_share=1.0)
+    feed = EditingPairs(table(), "rendered", 32, TEMPLATE, twin_share=1.0)
     anchors = torch.arange(6).repeat(20)
     drawn = feed.draw(anchors, torch.Generator().manual_seed(0))
     batch = feed.batch(anchors, torch.Generator().manual_seed(0), torch.device("cpu"))
@@ -128,5 +159,5 @@ def test_a_batch_tells_which_references_are_another_person_in_the_targets_expres
 
 
 def test_without_known_neutrals_nothing_is_called_neutral():
-    batch = EditingPairs(table(), "none", 32).batch(torch.arange(6), torch.Generator(), torch.device("cpu"))
+    batch = EditingPairs(table(), "none", 32, TEMPLATE).batch(torch.arange(6), torch.Generator(), torch.device("cpu"))
     assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()
