@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Each move as place, size and direction of a Gaussian push. Across: in eye distances from the middle of the face, and
-# mirrored to its other half; down: 0 is the eyes' line, 1 the mouth's. One amount a move, which may be negative.
+# mirrored to its other half, so that lips and chin are pushed twice; down: 0 is the eyes' line, 1 the mouth's. One
+# amount a move, which may be negative.
 MOVES = (  # across, down, sigma in eye distances, push across, push down
     (0.41, 1.00, 0.21, 1.0, 0.0),  # mouth corners wider
     (0.41, 1.00, 0.21, 0.0, 1.0),  # mouth corners down
