@@ -102,6 +102,8 @@ def read_config(path: Path) -> TrainConfig:
 def read_mapping(path: Path) -> dict:
     """A YAML file laid over the one that it `extends`, if any; that one's place is relative to it."""
     settings = yaml.safe_load(path.read_text())
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path.name} is not a usable training config: it holds no fields.")
     base = settings.pop("extends", None)
     return settings if base is None else overlaid(read_mapping(path.parent / base), settings)
 

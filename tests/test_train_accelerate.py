@@ -199,8 +199,11 @@ def test_a_config_extends_another_and_changes_what_it_names(tmp_path):
     losses = {"beta1": 0.0, "beta2": 0.7}
     assert third == dataclasses.replace(read_config(base), losses=losses, decay_steps=None, seed=3)
     (tmp_path / "circle.yaml").write_text("extends: circle.yaml\n")
-    with pytest.raises(ConfigError, match="circle.yaml is not a usable"):
-        read_config(tmp_path / "circle.yaml")
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    (tmp_path / "on_empty.yaml").write_text("extends: empty.yaml\n")
+    for name, culprit in (("circle", "circle"), ("empty", "empty"), ("on_empty", "empty")):
+        with pytest.raises(ConfigError, match=f"^{culprit}.yaml is not a usable"):
+            read_config(tmp_path / f"{name}.yaml")
 
 
 CONFIGS = [path for path in sorted((ROOT / "configs").rglob("*.yaml")) if path.parent.name != "ablations"]

@@ -130,13 +130,14 @@ class EditingPairs:
         as_source = torch.arange(count).roll(count // 2)
 
         reference = target.clone()
-        known_neutral = table.is_neutral[target] & (source != target) & (self.pairs != "none")
+        has_mate = source != target  # what is known of a lone picture does not hold for its made-up expression
+        known_neutral = table.is_neutral[target] & has_mate & (self.pairs != "none")
         if self.pairs != "none" and len(self.neutrals):
             some_neutral = self.neutrals[torch.randint(len(self.neutrals), (count,), generator=generator)]
             reference = torch.where(known_neutral & (chance[1] < self.twin_share), some_neutral, reference)
         if self.pairs == "rendered":
             reference = torch.where(
-                (table.twin[target] >= 0) & (chance[1] < self.twin_share), table.twin[target], reference
+                (table.twin[target] >= 0) & has_mate & (chance[1] < self.twin_share), table.twin[target], reference
             )
 
         stranger = self.anchors[torch.randint(len(self.anchors), (count,), generator=generator)]

@@ -55,7 +55,7 @@ def test_a_lone_picture_and_its_made_up_expression_lead_to_each_other(pairs):
         images=torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
         setup=torch.full((4,), -1),
         is_neutral=torch.tensor([True, False, False, False]),
-        twin=torch.full((4,), -1),
+        twin=torch.tensor([-1, 0, -1, -1]),
         repeats=torch.ones(4, dtype=torch.long),
     )
     feed = EditingPairs(alone, pairs, 32, TEMPLATE)
