@@ -118,7 +118,8 @@ def set_back(
 
     The flow moves the photograph's own pixels; colour is painted only under the mask. Both fade out towards the
     crop's border, so there is no seam; only below, where the border cuts the chin, the flow goes on for `REACH_BELOW`
-    and fades there. Elsewhere outside the crop nothing changes.
+    and fades there. Elsewhere outside the crop nothing changes. Where the photograph ends with the crop there is
+    nothing to join, and the flow does not fade.
 
     Args:
         photo: (H, W, 3) uint8.
@@ -133,7 +134,7 @@ def set_back(
     left, top, right, bottom = covered_box(matrix, size, photo.shape, below=REACH_BELOW)
     to_photo = np.linalg.inv(matrix[:, :2]) * (size / 2)  # an offset in half sides of the crop -> in photograph pixels
     margin = 2 / min(flow.shape[0], mask.shape[0])  # cubic sampling reads two cells away
-    fade = border_fade(flow.shape[0], margin, below=REACH_BELOW)
+    fade = border_fade(flow.shape[0], margin, below=REACH_BELOW, ends=_photograph_ends(photo.shape, matrix, size))
     flow = np.pad(flow, ((0, len(fade) - len(flow)), (0, 0), (0, 0)), mode="edge")
     offset = (flow * fade[:, :, None]) @ to_photo.T
     mask = mask * border_fade(mask.shape[0], margin)
@@ -170,12 +171,15 @@ def set_back(
 
 
 def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, width: int, height: int) -> np.ndarray:
-    """A field over the crop, (n or more, n[, C]), sampled at a strip's pixels: (height, width[, C]); zero outside."""
+    """A field over the crop, (n or more, n[, C]), sampled at a strip's pixels: (height, width[, C]).
+
+    Outside the field it is as on its border.
+    """
     scale = crop_size / field.shape[1]
     own_pixels = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
     matrix = (to_strip @ own_pixels)[:2]
     field = field.astype(np.float32)
-    return cv2.warpAffine(field, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.warpAffine(field, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _grain(photo: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
@@ -195,15 +199,32 @@ def _noise_limit(region: np.ndarray) -> float:
     return 3 * float(np.median(np.abs(fine)))
 
 
-def border_fade(size: int, margin: float, width: float = 0.08, below: float = 0.0) -> np.ndarray:
+def _photograph_ends(shape: tuple[int, ...], matrix: np.ndarray, size: int) -> tuple[bool, bool, bool]:
+    """Whether the photograph has nothing beyond the crop's left, upper and right border, to half a crop pixel."""
+    height, width = shape[:2]
+    corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
+    x, y = (corners @ matrix[:, :2].T + matrix[:, 2]).T  # in crop pixels
+    return x.min() > -1, y.min() > -1, x.max() < size
+
+
+def border_fade(
+    size: int,
+    margin: float,
+    width: float = 0.08,
+    below: float = 0.0,
+    ends: tuple[bool, bool, bool] = (False, False, False),
+) -> np.ndarray:
     """(size, size) float32: 0 in a margin (share of the side), rising smoothly to 1 over the next `width` of it.
 
-    With `below`, rows are added under the square, and the fade to 0 takes place in them.
+    With `below`, rows are added under the square, and the fade to 0 takes place in them. Towards the left, upper and
+    right border there is no fade where `ends` says so.
     """
     place = (np.arange(size, dtype=np.float32) + 0.5) / size
     row = (np.arange(size + round(below * size), dtype=np.float32) + 0.5) / size
-    across = np.minimum(place, 1 - place) - margin
-    down = np.minimum((row - margin) / width, (1 + below - margin - row) / ((below - margin) if below else width))
+    distances = zip(ends, (place, row, 1 - place), strict=True)
+    left, above, right = (np.where(end, 1, distance - margin) for end, distance in distances)
+    across = np.minimum(left, right)
+    down = np.minimum(above / width, (1 + below - margin - row) / ((below - margin) if below else width))
     return np.minimum.outer(_smoothstep(down), _smoothstep(across / width))
 
 

@@ -126,6 +126,17 @@ def test_below_the_crop_the_flow_goes_on_and_fades():
     assert np.abs(np.diff(moved[160:190, 120, 0].astype(int)) - 1).max() <= 1
 
 
+def test_where_the_photograph_ends_with_the_crop_the_flow_does_not_fade():
+    ramp = np.arange(100, dtype=np.uint8)[None, :, None].repeat(140, axis=0).repeat(3, axis=2)  # dark to light
+    matrix = transforms.square_matrix(100, 140, 64)  # rows 20 to 119, all columns
+    flow, mask, color = nothing(64)
+    moved = transforms.set_back(ramp, matrix, 64, flow + np.array([0.1, 0], np.float32), mask, color)
+    shift = moved.astype(int)[..., 0] - ramp[..., 0]
+    assert (shift[40:110, :94] == 5).all()  # 0.1 of half the side, at the left border too
+    assert (moved[40:110, 96:] == 99).all()  # beyond the right border there is nothing but its last pixel
+    assert (shift[:20] == 0).all() and (np.diff(shift[20:40, 50]) >= 0).all()  # above, the photograph goes on
+
+
 def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop():
     """Warping the crop, or setting the flow back and cropping again, is the same picture."""
     photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 8)
