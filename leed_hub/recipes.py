@@ -89,7 +89,7 @@ def editing_recipe(
     Args:
         model: fields of `LEEDConfig`.
         losses: fields of `EditingLosses`.
-        corpora: entries {corpus, data_dir}; photographs also {split, repeats, aligner}.
+        corpora: entries {corpus, data_dir}; photographs also {split, repeats, aligner, alone}.
         held_out: persons left out of the training to choose the best checkpoint on.
         separate: how the best checkpoint's codes are separated in the end: {identity_dim} of `separate_codes`; not at
             all by default.
@@ -113,6 +113,7 @@ def editing_recipe(
                     locator,
                     repeats=entry.get("repeats", 1),
                     without=tuple(held_out),
+                    alone=entry.get("alone", False),
                 )
             )
     pairs = EditingPairs(joined(tables), config.pairs, config.image_size, config.template, **pairing)

@@ -65,6 +65,7 @@ def photograph_table(
     *,
     repeats: int = 1,
     without: tuple[str, ...] = (),
+    alone: bool = False,
 ) -> FaceTable:
     """Photographs aligned by a locator; a person's pictures form a setup where one of them is known to be neutral.
 
@@ -78,6 +79,8 @@ def photograph_table(
         locator: photograph -> list of `Face`, as `leed_hub.faces` builds them; None where pictures are face crops.
         repeats: how often an epoch takes each picture as a target.
         without: persons left out.
+        alone: no two pictures form a setup and none is known to be neutral: faces in the wild, which differ in more
+            than the expression, or any faces whose labels the training shall not know.
     """
     locator = locator or _template_locator(template)
     rows = load_corpus(corpus, data_dir, split).filter(lambda person: person not in without, input_columns="subject")
@@ -103,7 +106,7 @@ def photograph_table(
     if len(points) < len(rows):
         logger.warning("%s: no face found in %d of %d pictures", corpus, len(rows) - len(points), len(rows))
 
-    is_neutral = {index: labels[index] >= 0 and names[labels[index]] == "neutral" for index in points}
+    is_neutral = {index: not alone and labels[index] >= 0 and names[labels[index]] == "neutral" for index in points}
     keys = {index: (subjects[index], yaws[index]) if subjects[index] is not None else None for index in points}
     neutral_of = {key: index for index, key in keys.items() if is_neutral[index] and key is not None}
     crops = []

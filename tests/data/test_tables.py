@@ -73,6 +73,15 @@ def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london
     assert len(table.images) == 5
 
 
+def test_pictures_taken_alone_form_no_setups_and_have_no_known_expression(london):
+    def locate(photo):
+        return [Face((0, 0, 1, 1), 1.0, photo_points())]
+
+    assert photograph_table("london", str(london), "train", TEMPLATE, locate).is_neutral.any()
+    table = photograph_table("london", str(london), "train", TEMPLATE, locate, alone=True)
+    assert (table.setup == -1).all() and not table.is_neutral.any()
+
+
 def test_face_crops_of_any_folder_are_taken_whole_and_broken_files_left_out(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (3, 192, 240, 3), np.uint8)
     for number, picture in enumerate(pictures):
