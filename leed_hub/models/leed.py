@@ -42,6 +42,7 @@ class LEEDConfig:
         identity_dim: numbers that the neutral mapping passes on of z. Few, as in e: what a wide code has to spare
             carries the other attribute along, faint but legible.
         expression_dim: numbers in the expression code e.
+        depths: residual blocks of the encoder at each of its four scales.
         refinements: residual blocks that the decoder adds at each of its three finer scales.
         uses_flow: whether the decoder may move pixels.
         uses_color: whether the decoder may paint (teeth, tongue, folds) under a mask.
@@ -56,6 +57,7 @@ class LEEDConfig:
     manifold_dim: int = 256
     identity_dim: int = 16
     expression_dim: int = 12
+    depths: tuple[int, ...] = (1, 2, 2, 2)
     refinements: int = 1
     uses_flow: bool = True
     uses_color: bool = True
@@ -63,7 +65,7 @@ class LEEDConfig:
     pairs: str = "rendered"
 
     def __post_init__(self):
-        for name in ("widths", "template"):
+        for name in ("widths", "depths", "template"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
         if self.patch not in (2, 4):
             raise ConfigError(f"patch must be 2 or 4; got {self.patch}.")
@@ -71,6 +73,8 @@ class LEEDConfig:
             raise ConfigError(f"image_size must be a multiple of {8 * self.patch}, at least 32; got {self.image_size}.")
         if len(self.widths) != 4 or min(self.widths) < 1:
             raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
+        if len(self.depths) != 4 or min(self.depths) < 0:
+            raise ConfigError(f"depths must be four numbers of at least 0; got {self.depths}.")
         if self.refinements < 0:
             raise ConfigError(f"refinements must not be negative; got {self.refinements}.")
         if len(self.template) != 8 or not all(0 < value < 1 for value in self.template):
@@ -139,7 +143,7 @@ class LEEDTrainingOutput:
     posterior: tuple[Tensor, Tensor]
 
 
-SQUEEZED = 512  # numbers that the coarsest features are brought down to before they become a point
+SQUEEZED = 32  # numbers that a cell of the two coarsest scales tells the manifold point
 
 
 class FaceEncoder(nn.Module):
@@ -147,30 +151,33 @@ class FaceEncoder(nn.Module):
 
     def __init__(self, config: LEEDConfig):
         super().__init__()
-        w0, w1, w2, w3 = config.widths
+        self.to_cells = nn.PixelUnshuffle(config.patch)
+        entering = (3 * config.patch**2, *config.widths)
         self.stages = nn.ModuleList(
-            [
-                nn.Sequential(nn.PixelUnshuffle(config.patch), ConvBlock(3 * config.patch**2, w0)),
-                nn.Sequential(ConvBlock(w0, w1, stride=2), ResidualBlock(w1)),
-                nn.Sequential(ConvBlock(w1, w2, stride=2), ResidualBlock(w2), ResidualBlock(w2)),
-                nn.Sequential(ConvBlock(w2, w3, stride=2), ResidualBlock(w3), ResidualBlock(w3)),
-            ]
+            nn.Sequential(
+                ConvBlock(entering[scale], width, stride=2 if scale else 1),
+                *(ResidualBlock(width) for _ in range(config.depths[scale])),
+            )
+            for scale, width in enumerate(config.widths)
         )
         # The crop is aligned, so a cell's place tells which part of the face it sees: keep places apart, do not pool.
-        cells = (config.image_size // (8 * config.patch)) ** 2
-        width = SQUEEZED // cells
-        self.squeeze = nn.Sequential(nn.Conv2d(w3, width, 1, bias=False), nn.BatchNorm2d(width), nn.SiLU())
+        self.squeezes = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, SQUEEZED, 1, bias=False), nn.BatchNorm2d(SQUEEZED), nn.SiLU())
+            for width in config.widths[2:]
+        )
+        numbers = SQUEEZED * sum((config.image_size // (side * config.patch)) ** 2 for side in (4, 8))
         # Centred before the projection, or the features' common strength is 99 % of the manifold's variance. Unit
         # variance a dimension behind it: displacements have a scale, and no loss can win by shrinking the manifold.
         self.to_point = nn.Sequential(
-            RunningNorm(width * cells), nn.Linear(width * cells, config.manifold_dim), RunningNorm(config.manifold_dim)
+            RunningNorm(numbers), nn.Linear(numbers, config.manifold_dim), RunningNorm(config.manifold_dim)
         )
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        features = [images]
+        features = [self.to_cells(images)]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return features[1:], self.to_point(self.squeeze(features[-1]).flatten(1))
+        squeezed = [squeeze(scale).flatten(1) for squeeze, scale in zip(self.squeezes, features[-2:], strict=True)]
+        return features[1:], self.to_point(torch.cat(squeezed, dim=1))
 
 
 class PixelHead(nn.Sequential):
