@@ -41,6 +41,7 @@ class FaceTable:
         is_neutral: (N,) bool.
         twin: (N,) index of a picture of another person with exactly this expression.
         repeats: (N,) how often an epoch takes it as a target; 0 for twins, which only serve as references.
+        corpus: (N,) which of the joined tables it comes from.
     """
 
     images: Tensor
@@ -48,6 +49,7 @@ class FaceTable:
     is_neutral: Tensor
     twin: Tensor
     repeats: Tensor
+    corpus: Tensor
 
 
 class EditingPairs:
@@ -167,7 +169,7 @@ class EditingPairs:
             dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target` (source and
             reference show different expressions then), `crosses` (the reference is another person who wears the
             target's expression), `source_is_neutral`, `reference_is_neutral` (B,) bool, False where the recipe may not
-            know; `strength` (B, 1); `as_source` (B,) as in `draw`.
+            know; `strength` (B, 1); `as_source` (B,) as in `draw`; `corpus` (B,) of source and target.
         """
         drawn = self.draw(anchors, generator)
         source, reference, target = drawn["source"], drawn["reference"], drawn["target"]
@@ -204,6 +206,7 @@ class EditingPairs:
             "reference_is_neutral": (table.is_neutral[reference] & knows_neutral).to(device),
             "strength": drawn["strength"].to(device),
             "as_source": drawn["as_source"].to(device),
+            "corpus": table.corpus[source].to(device),
         }
 
     def triplets(self, limit: int) -> dict[str, Tensor]:

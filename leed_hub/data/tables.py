@@ -53,6 +53,7 @@ def rendered_table(data_dir: str, *, without: tuple[str, ...] = (), only: tuple[
         is_neutral=torch.tensor(stem + [False] * len(twins)),
         twin=twin,
         repeats=torch.tensor([1] * len(faces) + [0] * len(twins)),
+        corpus=torch.zeros_like(twin),
     )
 
 
@@ -123,6 +124,7 @@ def photograph_table(
         is_neutral=torch.tensor(list(is_neutral.values())),
         twin=torch.full((len(points),), -1),
         repeats=torch.full((len(points),), repeats),
+        corpus=torch.zeros(len(points), dtype=torch.long),
     )
 
 
@@ -144,7 +146,7 @@ def joined(tables: list[FaceTable]) -> FaceTable:
     """One table of several; group numbers and indices are kept apart."""
     start, setups = 0, 0
     parts = []
-    for table in tables:
+    for corpus, table in enumerate(tables):
         parts.append(
             {
                 "images": table.images,
@@ -152,6 +154,7 @@ def joined(tables: list[FaceTable]) -> FaceTable:
                 "is_neutral": table.is_neutral,
                 "twin": torch.where(table.twin >= 0, table.twin + start, -1),
                 "repeats": table.repeats,
+                "corpus": torch.full_like(table.corpus, corpus),
             }
         )
         start += len(table.images)

@@ -28,13 +28,13 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
         model: the trained editor, on the CPU; it stays as it is.
         batches: of `EditingPairs`, a few thousand edits together, seen as the training sees them: fits on pictures
             without its changes of light and framing do not hold for photographs.
-        identity_dim: numbers that the new N passes on, at most as many as its hidden layer has.
+        identity_dim: numbers that the new N, which is linear, passes on; at most half as many as its hidden layer has.
     Raises:
         ConfigError: if no batch shows a person's neutral picture beside another one, or `identity_dim` is out of range.
     """
-    first, activation, _ = model.neutral_mapping[0]
-    if not 1 <= identity_dim <= first.out_features:
-        raise ConfigError(f"identity_dim must lie between 1 and {first.out_features}; got {identity_dim}.")
+    hidden = model.neutral_mapping[0][0].out_features
+    if not 1 <= identity_dim <= hidden // 2:
+        raise ConfigError(f"identity_dim must lie between 1 and {hidden // 2}; got {identity_dim}.")
     model.eval()
     parts: list[tuple[Tensor, ...]] = []
     count = 0
@@ -44,11 +44,11 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
         parts.append(
             (
                 *(source.point, source.neutral_point, source.expression_code, batch["source_is_neutral"], mates),
-                *(reference.point, reference.expression_code, batch["reference_is_neutral"]),
+                *(batch["corpus"], reference.point, reference.expression_code, batch["reference_is_neutral"]),
             )
         )
         count += len(mates)
-    point, old_neutral, code, is_neutral, mates, others, other_code, other_is_neutral = map(
+    point, old_neutral, code, is_neutral, mates, corpus, others, other_code, other_is_neutral = map(
         torch.cat, zip(*parts, strict=True)
     )
     paired = mates != torch.arange(count)
@@ -56,12 +56,12 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
     if not knows_neutral.any():
         raise ConfigError("The codes cannot be separated: no person is known to be neutral in one picture of a pair.")
 
-    # N: the directions of its hidden layer in which one person's pictures agree, and from them the neutral picture's z.
-    hidden, other_hidden = activation(first(point)), activation(first(others))
-    everybody = torch.cat([hidden, other_hidden])
+    # N: the directions in which one person's pictures agree, and from them the neutral picture's z. Persons are told
+    # apart within the corpus that shows most pairs: what differs most between corpora is how they were made.
+    everybody = point[corpus == corpus[knows_neutral].mode().values]
     centre = everybody.mean(dim=0)
-    steady = fisher_directions(hidden[paired], hidden[mates[paired]], everybody, identity_dim)
-    identity, other_identity = (hidden - centre) @ steady, (other_hidden - centre) @ steady
+    steady = fisher_directions(point[paired], point[mates[paired]], everybody, identity_dim)
+    identity, other_identity = (point - centre) @ steady, (others - centre) @ steady
     to_point = _fit(_with_one(identity[knows_neutral]), point[mates[knows_neutral]])
     neutral_point = _with_one(identity) @ to_point
     displacement, other_displacement = point - neutral_point, others - _with_one(other_identity) @ to_point
@@ -90,9 +90,14 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
     separated = LEEDModel(dataclasses.replace(model.config, identity_dim=identity_dim))
     weights = model.state_dict()
     from_point, from_way = weights["decoder.condition.0.weight"].chunk(2, dim=1)
+    # Two units make a line: silu(x) - silu(-x) = x.
+    lines = torch.eye(identity_dim, hidden)
+    lines = lines - lines.roll(identity_dim, dims=1)
     weights |= {
-        "neutral_mapping.0.2.weight": steady.T,
-        "neutral_mapping.0.2.bias": -centre @ steady,
+        "neutral_mapping.0.0.weight": lines.T @ steady.T,
+        "neutral_mapping.0.0.bias": lines.T @ -(centre @ steady),
+        "neutral_mapping.0.2.weight": lines,
+        "neutral_mapping.0.2.bias": torch.zeros(identity_dim),
         "neutral_mapping.1.weight": to_point[:-1].T,
         "neutral_mapping.1.bias": to_point[-1],
         "extractor.weight": extractor.T,
@@ -117,7 +122,7 @@ def fisher_directions(codes: Tensor, mates: Tensor, everybody: Tensor, count: in
     """
     gaps = (codes - mates).double()
     within, total = gaps.T @ gaps / (2 * len(gaps)), everybody.T.double().cov()
-    total = total + 1e-3 * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype)
+    total = total + RIDGE * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype)
     # Whitened by the scatter of all, pairs differ least along the first eigenvectors of their own scatter.
     whitening = torch.linalg.inv(torch.linalg.cholesky(total)).T
     _, vectors = torch.linalg.eigh(whitening.T @ within @ whitening)

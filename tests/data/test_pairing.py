@@ -25,6 +25,7 @@ def table() -> FaceTable:
         is_neutral=torch.tensor([True, False, False, True, False, False, False, False]),
         twin=torch.tensor([-1, 7, -1, -1, -1, -1, -1, -1]),
         repeats=torch.tensor([1, 1, 1, 1, 1, 1, 1, 0]),
+        corpus=torch.zeros(8, dtype=torch.long),
     )
 
 
@@ -57,6 +58,7 @@ def test_a_lone_picture_and_its_made_up_expression_lead_to_each_other(pairs):
         is_neutral=torch.tensor([True, False, False, False]),
         twin=torch.tensor([-1, 0, -1, -1]),
         repeats=torch.ones(4, dtype=torch.long),
+        corpus=torch.zeros(4, dtype=torch.long),
     )
     feed = EditingPairs(alone, pairs, 32, TEMPLATE)
     still = Geometry()

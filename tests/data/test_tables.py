@@ -25,6 +25,7 @@ def small_table(count: int) -> FaceTable:
         is_neutral=torch.zeros(count, dtype=torch.bool),
         twin=torch.tensor([count - 1] + [-1] * (count - 1)),
         repeats=torch.ones(count, dtype=torch.long),
+        corpus=torch.zeros(count, dtype=torch.long),
     )
 
 
