@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
 LUMA = (0.299, 0.587, 0.114)
+KNOTS = 7  # of a bend, a side: brows, lids and lips are moved apart
+LIKENESS = 0.7  # of a bend's halves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,10 @@ class Geometry:
     shift: float = 0.0
     rotation_deg: float = 0.0
     stretch: float = 0.0
+
+    def scaled(self, factor: float) -> "Geometry":
+        """The same with every bound multiplied."""
+        return Geometry(**{name: factor * bound for name, bound in vars(self).items()})
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Affine maps (count, 2, 3) from output to input places, in units of half the side."""
@@ -46,9 +52,20 @@ def mirrored(theta: Tensor, flips: Tensor) -> Tensor:
     return torch.cat([theta[:, :1] * sign[:, :, None], theta[:, 1:]], dim=1)
 
 
-def view(images: Tensor, theta: Tensor, size: int) -> Tensor:
-    """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3) -> float (B, C, size, size) in [0, 1]."""
+def bends(count: int, deviation: float, generator: torch.Generator) -> Tensor:
+    """Smooth displacements (count, 2, KNOTS, KNOTS) for `view`: other proportions, of which no affine map is capable.
+
+    Nearly alike on the left and the right, as faces are. `deviation` is the standard one, as a share of the side.
+    """
+    x, y = torch.randn(2, count, KNOTS, KNOTS, generator=generator) / math.hypot(1, LIKENESS)
+    return 2 * deviation * torch.stack([x - LIKENESS * x.flip(2), y + LIKENESS * y.flip(2)], dim=1)
+
+
+def view(images: Tensor, theta: Tensor, size: int, bend: Tensor | None = None) -> Tensor:
+    """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3), `bends` -> float (B, C, size, size) in [0, 1]."""
     grid = F.affine_grid(theta.to(images.device), [len(images), images.shape[1], size, size], align_corners=False)
+    if bend is not None:
+        grid = grid + F.interpolate(bend.to(images.device), size, mode="bicubic").permute(0, 2, 3, 1)
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False) / 255
 
 

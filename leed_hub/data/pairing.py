@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from leed_hub.data.augment import Geometry, Light, mirrored, relit, roughened, view
+from leed_hub.data.augment import Geometry, Light, bends, mirrored, relit, roughened, view
 from leed_hub.data.grimaces import grimaced
 from leed_hub.errors import ConfigError
 
@@ -26,6 +26,7 @@ class EditingViews:
     reference_framing: Geometry = field(
         default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6, stretch=0.08)
     )
+    bend: float = 0.0
     light: Light = field(default_factory=Light)
     rough_share: float = 0.25
     rough_sigma: float = 1 / 40  # of the side, at most
@@ -64,6 +65,10 @@ class EditingPairs:
         twin_share: where a twin is known, how often it is the reference; else the target itself is, in another view.
         neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
         light_scale: how far light and colour are changed, as a multiple of `Light`'s own bounds.
+        framing_scale: how far views are moved, as a multiple of the bounds in `EditingViews`.
+        bend: how far each view is bent, see `bends`. Persons' resting brows and lids differ by nearly as much as an
+            expression moves them; an encoder that sees few persons learns each one's by heart instead of weighing up
+            what it sees.
     """
 
     def __init__(
@@ -77,11 +82,19 @@ class EditingPairs:
         twin_share: float = 0.7,
         neutral_code_share: float = 0.4,
         light_scale: float = 1.0,
+        framing_scale: float = 1.0,
+        bend: float = 0.008,
     ):
         self.table, self.pairs, self.size, self.template = table, pairs, size, template
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
         self.neutrals = torch.nonzero(table.is_neutral & (table.repeats > 0)).squeeze(1)
-        self.views = EditingViews(light=Light().scaled(light_scale))
+        views = EditingViews()
+        self.views = EditingViews(
+            framing=views.framing.scaled(framing_scale),
+            reference_framing=views.reference_framing.scaled(framing_scale),
+            bend=bend,
+            light=views.light.scaled(light_scale),
+        )
         # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
         members: dict[int, list[int]] = {}
         for index in torch.nonzero(table.repeats).squeeze(1).tolist():
@@ -177,6 +190,7 @@ class EditingPairs:
         flips = torch.rand(count, generator=generator) < 0.5  # an asymmetric expression turns around with its pair
         framing = mirrored(views.framing.draw(count, generator), flips)
         reference_framing = mirrored(views.reference_framing.draw(count, generator), flips)
+        bend, reference_bend = bends(2 * count, views.bend, generator).chunk(2)
         light, reference_light = views.light.draw(count, generator), views.light.draw(count, generator)
 
         sources, targets, references = (table.images[index].to(device) for index in (source, target, reference))
@@ -190,9 +204,9 @@ class EditingPairs:
             sources[there] = targets[back] = mates = grimaced(targets[there], self.template, generator)
             references[back[own]] = mates[own]
         # Source and target in one view, as six channels.
-        pairs = view(torch.cat([sources, targets], dim=1), framing, self.size)
+        pairs = view(torch.cat([sources, targets], dim=1), framing, self.size, bend)
         sources, targets = relit(torch.cat([pairs[:, :3], pairs[:, 3:]]), light.repeat(2, 1)).chunk(2)
-        references = relit(view(references, reference_framing, self.size), reference_light)
+        references = relit(view(references, reference_framing, self.size, reference_bend), reference_light)
         references = roughened(references, views.rough_share, views.rough_sigma * self.size, generator)
         knows_neutral = (self.pairs != "none") & ~alone
         sources, targets = sources * 2 - 1, targets * 2 - 1

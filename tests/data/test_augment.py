@@ -60,3 +60,20 @@ def test_a_stretch_changes_the_proportions_and_keeps_the_area():
     across, down = augment.Geometry(stretch=0.2).draw(200, generator())[:, [0, 1], [0, 1]].T
     assert torch.allclose(across * down, torch.ones(200))
     assert across.max() > 1.1 and down.max() > 1.1
+
+
+def test_a_bend_is_as_strong_as_asked_smooth_and_nearly_alike_on_both_halves():
+    bends = augment.bends(2000, 0.01, generator())
+    assert abs(bends.std() - 2 * 0.01) < 1e-3 and bends.mean().abs() < 1e-3
+    across, down = bends.unbind(1)
+    for half, mirrored in ((across, -across.flip(2)), (down, down.flip(2))):
+        beside = torch.corrcoef(torch.stack([half[..., 0].flatten(), mirrored[..., 0].flatten()]))[0, 1]
+        assert 0.9 < beside < 0.99
+
+    # A ramp from left to right tells where each pixel was fetched.
+    ramp = torch.arange(128.0).expand(50, 1, 128, 128)
+    still = augment.Geometry().draw(50, generator())
+    shift = (augment.view(ramp, still, 128, bends[:50]) * 255 - ramp)[..., 16:-16, 16:-16]
+    assert 0.5 < shift.std() / (0.01 * 128) < 1.1  # knots are further apart than pixels
+    assert shift.diff(dim=-1).min() > -0.7  # nothing folds over
+    assert torch.allclose(augment.view(ramp, still, 128, 0 * bends[:50]) * 255, ramp, atol=1e-2)

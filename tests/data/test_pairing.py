@@ -92,6 +92,19 @@ def test_a_picture_is_edited_into_itself_only_where_it_is_alone():
     assert {target for source, _, target, _, _ in draws("rendered") if source == target} == {6}
 
 
+def test_source_and_target_are_bent_alike_and_the_reference_otherwise():
+    noise = torch.randint(256, (8, 3, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    same = noise[[0, 0, 0, 3, 3, 3, 6, 7]].repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+    feed = EditingPairs(replace(table(), images=same), "neutral", 32, TEMPLATE, twin_share=0, light_scale=0, bend=0.03)
+    feed.views = replace(feed.views, framing=Geometry(), reference_framing=Geometry(), rough_share=0)
+    batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    paired = feed.draw(torch.arange(4), torch.Generator().manual_seed(0))
+    paired = paired["source"] != paired["target"]
+    source, reference, target = (batch[role][paired] for role in ("source", "reference", "target"))
+    assert len(source) and torch.equal(source, target)
+    assert ((reference - target).abs().mean(dim=(1, 2, 3)) > 0.05).all()
+
+
 def test_an_odd_batch_is_refused():
     feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
     with pytest.raises(ConfigError, match="even; got 3"):

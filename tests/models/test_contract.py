@@ -87,6 +87,9 @@ def test_images_leave_in_the_range_they_came_in(case):
     [
         (LEEDConfig, "image_size", 100),
         (LEEDConfig, "widths", (1, 2)),
+        (LEEDConfig, "depths", (1, 2, 2)),
+        (LEEDConfig, "depths", (1, 2, -1, 2)),
+        (LEEDConfig, "refinements", -1),
         (LEEDConfig, "pairs", "some"),
         (LEEDConfig, "template", (0.5,) * 7),
         (ExpressionEncoderConfig, "labels", ("neutral", "bored")),
