@@ -1,11 +1,13 @@
 """The ablations' sweeps: variants that can be trained, no run made twice, a table that says what was measured."""
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from leed_hub.data.pairing import EditingPairs
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig
 from leed_hub.models.leed import LEEDConfig
 from leed_hub.tasks.editing import EditingLosses
@@ -52,6 +54,9 @@ def test_every_variant_can_be_trained(task, sweep, tmp_path):
         model, losses = (
             kind(**fields) for kind, fields in zip(KINDS[task], (config.model, config.losses), strict=True)
         )
+        if task == "editing":
+            known = inspect.signature(EditingPairs).parameters.keys() | {"corpora", "held_out", "separate"}
+            assert config.data.keys() <= known
         assert task != "recognition" or model.reconstructs == (losses.beta1 > 0)
         folders.add(config.output_dir)
     assert len(folders) == len(settings["variants"])

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -13,8 +14,16 @@ KNOTS = 7  # of a bend, a side: brows, lids and lips are moved apart
 LIKENESS = 0.7  # of a bend's halves
 
 
+class Bounds:
+    """How far a kind of random change may go, in one number a property; 0 is no change."""
+
+    def scaled(self, factor: float) -> Self:
+        """The same with every bound multiplied."""
+        return type(self)(**{name: factor * bound for name, bound in vars(self).items()})
+
+
 @dataclass(frozen=True, kw_only=True)
-class Geometry:
+class Geometry(Bounds):
     """How far a view may be moved: the largest relative scale, shift (of the side), rotation in degrees, and stretch.
 
     A stretch makes the face longer or wider and keeps its area: another person's proportions.
@@ -24,10 +33,6 @@ class Geometry:
     shift: float = 0.0
     rotation_deg: float = 0.0
     stretch: float = 0.0
-
-    def scaled(self, factor: float) -> "Geometry":
-        """The same with every bound multiplied."""
-        return Geometry(**{name: factor * bound for name, bound in vars(self).items()})
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Affine maps (count, 2, 3) from output to input places, in units of half the side."""
@@ -70,7 +75,7 @@ def view(images: Tensor, theta: Tensor, size: int, bend: Tensor | None = None) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class Light:
+class Light(Bounds):
     """How far light and colour may be changed: the largest change of log gamma, log gain, offset, log tint, colour."""
 
     gamma: float = 0.25
@@ -78,10 +83,6 @@ class Light:
     offset: float = 0.06
     tint: float = 0.06
     saturation: float = 0.3
-
-    def scaled(self, factor: float) -> "Light":
-        """The same with every bound multiplied."""
-        return Light(**{name: factor * bound for name, bound in vars(self).items()})
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 7): gamma, gain, offset, three colour gains, saturation."""

@@ -105,6 +105,15 @@ def test_source_and_target_are_bent_alike_and_the_reference_otherwise():
     assert ((reference - target).abs().mean(dim=(1, 2, 3)) > 0.05).all()
 
 
+def test_the_scales_multiply_every_bound_of_the_views():
+    views = EditingPairs(table(), "rendered", 32, TEMPLATE, framing_scale=0.5, light_scale=2, bend=0.01).views
+    plain = EditingViews()
+    for kind, scale in (("framing", 0.5), ("reference_framing", 0.5), ("light", 2)):
+        asked = {name: scale * bound for name, bound in vars(getattr(plain, kind)).items()}
+        assert vars(getattr(views, kind)) == asked and any(asked.values())
+    assert views.bend == 0.01
+
+
 def test_an_odd_batch_is_refused():
     feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
     with pytest.raises(ConfigError, match="even; got 3"):

@@ -37,6 +37,7 @@ def test_joined_tables_keep_their_groups_apart_and_their_twins_together():
     both = joined([small_table(3), small_table(2)])
     assert both.setup.tolist() == [0, 0, -1, 1, -1]
     assert both.twin.tolist() == [2, -1, -1, 4, -1]
+    assert both.corpus.tolist() == [0, 0, 0, 1, 1]
     assert all(len(getattr(both, field.name)) == 5 for field in dataclasses.fields(both))
 
 

@@ -82,12 +82,12 @@ def test_the_neutral_mapping_is_linear_and_passes_on_so_many_numbers():
 
 def test_how_a_second_corpus_was_made_is_no_trait_of_persons():
     faces = batches()
-    for batch in faces[: len(faces) // 3]:  # a picture and its mate lie closer here than two such corpora do
+    for batch in faces[: len(faces) // 3]:  # all brighter, and paler: persons differ less
         batch["source"], batch["reference"] = (0.3 * batch[role] + 0.9 for role in ("source", "reference"))
         batch["corpus"] = batch["corpus"] + 1
 
     def spread(known: bool) -> float:
-        """Share of z_n's variance that is between persons of the first corpus."""
+        """Variance of z_n within the first corpus, beside that over both."""
         told = faces if known else [batch | {"corpus": torch.zeros(16, dtype=torch.long)} for batch in faces]
         separated = separate_codes(model(), told, identity_dim=2)
         with torch.no_grad():
