@@ -119,7 +119,8 @@ def set_back(
     The flow moves the photograph's own pixels; colour is painted only under the mask. Both fade out towards the
     crop's border, so there is no seam; only below, where the border cuts the chin, the flow goes on for `REACH_BELOW`
     and fades there. Elsewhere outside the crop nothing changes. Where the photograph ends with the crop there is
-    nothing to join, and the flow does not fade.
+    nothing to join, and the flow does not fade; where it goes on a little, the flow fades a little, so that a video's
+    face may cross the picture's border without a jump.
 
     Args:
         photo: (H, W, 3) uint8.
@@ -134,7 +135,7 @@ def set_back(
     left, top, right, bottom = covered_box(matrix, size, photo.shape, below=REACH_BELOW)
     to_photo = np.linalg.inv(matrix[:, :2]) * (size / 2)  # an offset in half sides of the crop -> in photograph pixels
     margin = 2 / min(flow.shape[0], mask.shape[0])  # cubic sampling reads two cells away
-    fade = border_fade(flow.shape[0], margin, below=REACH_BELOW, ends=_photograph_ends(photo.shape, matrix, size))
+    fade = border_fade(flow.shape[0], margin, below=REACH_BELOW, beyond=_photograph_beyond(photo.shape, matrix, size))
     flow = np.pad(flow, ((0, len(fade) - len(flow)), (0, 0), (0, 0)), mode="edge")
     offset = (flow * fade[:, :, None]) @ to_photo.T
     mask = mask * border_fade(mask.shape[0], margin)
@@ -199,12 +200,12 @@ def _noise_limit(region: np.ndarray) -> float:
     return 3 * float(np.median(np.abs(fine)))
 
 
-def _photograph_ends(shape: tuple[int, ...], matrix: np.ndarray, size: int) -> tuple[bool, bool, bool]:
-    """Whether the photograph has nothing beyond the crop's left, upper and right border, to half a crop pixel."""
+def _photograph_beyond(shape: tuple[int, ...], matrix: np.ndarray, size: int) -> tuple[float, float, float]:
+    """How far the photograph goes on beyond the crop's left, upper and right border, as shares of the crop's side."""
     height, width = shape[:2]
     corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
-    x, y = (corners @ matrix[:, :2].T + matrix[:, 2]).T  # in crop pixels
-    return x.min() > -1, y.min() > -1, x.max() < size
+    x, y = (corners @ matrix[:, :2].T + matrix[:, 2]).T + 0.5  # in crop pixels from the crop's corner
+    return max(0, -x.min() / size), max(0, -y.min() / size), max(0, x.max() / size - 1)
 
 
 def border_fade(
@@ -212,17 +213,19 @@ def border_fade(
     margin: float,
     width: float = 0.08,
     below: float = 0.0,
-    ends: tuple[bool, bool, bool] = (False, False, False),
+    beyond: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
     """(size, size) float32: 0 in a margin (share of the side), rising smoothly to 1 over the next `width` of it.
 
     With `below`, rows are added under the square, and the fade to 0 takes place in them. Towards the left, upper and
-    right border there is no fade where `ends` says so.
+    right border the fade is whole where there is at least a margin `beyond` it, and none where there is nothing.
     """
     place = (np.arange(size, dtype=np.float32) + 0.5) / size
     row = (np.arange(size + round(below * size), dtype=np.float32) + 0.5) / size
-    distances = zip(ends, (place, row, 1 - place), strict=True)
-    left, above, right = (np.where(end, 1, distance - margin) for end, distance in distances)
+    left, above, right = (
+        distance - margin + (margin + width) * max(0.0, 1 - rest / margin)
+        for distance, rest in zip((place, row, 1 - place), beyond, strict=True)
+    )
     across = np.minimum(left, right)
     down = np.minimum(above / width, (1 + below - margin - row) / ((below - margin) if below else width))
     return np.minimum.outer(_smoothstep(down), _smoothstep(across / width))

@@ -137,6 +137,20 @@ def test_where_the_photograph_ends_with_the_crop_the_flow_does_not_fade():
     assert (shift[:20] == 0).all() and (np.diff(shift[20:40, 50]) >= 0).all()  # above, the photograph goes on
 
 
+def test_a_face_that_crosses_the_pictures_border_does_not_jump():
+    """A ramp with ever less beside the crop's left border; what the flow does there comes up step by step."""
+    flow, mask, color = nothing(64)
+    flow += np.array([0.1, 0], np.float32)
+    moves = []
+    for beyond in np.arange(0, 8, 0.25):  # in photograph pixels of 0.64 crop pixels
+        ramp = np.arange(120, dtype=np.uint8)[None, :, None].repeat(100, axis=0).repeat(3, axis=2) * 2
+        matrix = transforms.square_matrix(100, 100, 64) - np.array([[0, 0, 0.64 * beyond], [0, 0, 0]])
+        moved = transforms.set_back(ramp, matrix, 64, flow, mask, color)
+        moves.append(int(moved[50, 8, 0]) - 16)
+    assert moves[0] == 10 and moves[-1] == 0  # 0.1 of half the side, which a ramp of 2 a pixel doubles
+    assert max(np.abs(np.diff(moves))) <= 2 and (np.diff(moves) <= 0).all()
+
+
 def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop():
     """Warping the crop, or setting the flow back and cropping again, is the same picture."""
     photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 8)
