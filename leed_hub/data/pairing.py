@@ -27,6 +27,7 @@ class EditingViews:
         default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6, stretch=0.08)
     )
     bend: float = 0.0
+    reference_bend: float = 0.0
     light: Light = field(default_factory=Light)
     rough_share: float = 0.25
     rough_sigma: float = 1 / 40  # of the side, at most
@@ -69,6 +70,8 @@ class EditingPairs:
         bend: how far each view is bent, see `bends`. Persons' resting brows and lids differ by nearly as much as an
             expression moves them; an encoder that sees few persons learns each one's by heart instead of weighing up
             what it sees.
+        reference_scale: how far references are moved and bent, as a multiple of that. Where no twins are known and the
+            reference is the source's own picture, wide views of it cost more than they teach.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class EditingPairs:
         light_scale: float = 1.0,
         framing_scale: float = 1.0,
         bend: float = 0.008,
+        reference_scale: float = 1.0,
     ):
         self.table, self.pairs, self.size, self.template = table, pairs, size, template
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
@@ -91,8 +95,9 @@ class EditingPairs:
         views = EditingViews()
         self.views = EditingViews(
             framing=views.framing.scaled(framing_scale),
-            reference_framing=views.reference_framing.scaled(framing_scale),
+            reference_framing=views.reference_framing.scaled(framing_scale * reference_scale),
             bend=bend,
+            reference_bend=bend * reference_scale,
             light=views.light.scaled(light_scale),
         )
         # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
@@ -190,7 +195,7 @@ class EditingPairs:
         flips = torch.rand(count, generator=generator) < 0.5  # an asymmetric expression turns around with its pair
         framing = mirrored(views.framing.draw(count, generator), flips)
         reference_framing = mirrored(views.reference_framing.draw(count, generator), flips)
-        bend, reference_bend = bends(2 * count, views.bend, generator).chunk(2)
+        bend, reference_bend = (bends(count, each, generator) for each in (views.bend, views.reference_bend))
         light, reference_light = views.light.draw(count, generator), views.light.draw(count, generator)
 
         sources, targets, references = (table.images[index].to(device) for index in (source, target, reference))

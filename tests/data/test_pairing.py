@@ -106,12 +106,28 @@ def test_source_and_target_are_bent_alike_and_the_reference_otherwise():
 
 
 def test_the_scales_multiply_every_bound_of_the_views():
-    views = EditingPairs(table(), "rendered", 32, TEMPLATE, framing_scale=0.5, light_scale=2, bend=0.01).views
-    plain = EditingViews()
-    for kind, scale in (("framing", 0.5), ("reference_framing", 0.5), ("light", 2)):
+    scales = {"framing_scale": 0.5, "light_scale": 2, "reference_scale": 0.25}
+    views, plain = EditingPairs(table(), "rendered", 32, TEMPLATE, bend=0.01, **scales).views, EditingViews()
+    for kind, scale in (("framing", 0.5), ("reference_framing", 0.125), ("light", 2)):
         asked = {name: scale * bound for name, bound in vars(getattr(plain, kind)).items()}
         assert vars(getattr(views, kind)) == asked and any(asked.values())
-    assert views.bend == 0.01
+    assert (views.bend, views.reference_bend) == (0.01, 0.0025)
+
+
+@pytest.mark.parametrize("bent", ["bend", "reference_bend"])
+def test_a_reference_is_bent_apart_from_its_source(bent):
+    still = {"framing": Geometry(), "reference_framing": Geometry(), "bend": 0.0, "reference_bend": 0.0}
+
+    def batch(**bends: float) -> dict[str, torch.Tensor]:
+        feed = EditingPairs(table(), "neutral", 32, TEMPLATE, light_scale=0)
+        noise = torch.randint(256, feed.table.images.shape, generator=torch.Generator().manual_seed(0))
+        feed.table = replace(feed.table, images=noise.to(torch.uint8))
+        feed.views = replace(feed.views, rough_share=0, **still | bends)
+        return feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+
+    plain, changed = batch(), batch(**{bent: 0.03})
+    moved = {role for role in ("source", "reference", "target") if not torch.equal(plain[role], changed[role])}
+    assert moved == ({"source", "target"} if bent == "bend" else {"reference"})
 
 
 def test_an_odd_batch_is_refused():
