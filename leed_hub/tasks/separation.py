@@ -66,17 +66,20 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
     neutral_point = _with_one(identity) @ to_point
     displacement, other_displacement = point - neutral_point, others - _with_one(other_identity) @ to_point
 
+    # From here on without the corpora that show no pair, whose faces may lie so far off that they rule every fit.
+    shown = torch.nonzero(torch.isin(corpus, corpus[knows_neutral])).squeeze(1)
+
     # X: the old code, and zero where a face is neutral.
-    codes = torch.cat([code, other_code])
-    zero = codes[torch.cat([is_neutral, other_is_neutral])].mean(dim=0)
-    extractor = _fit(torch.cat([displacement, other_displacement]), codes - zero)
+    zero = torch.cat([code[is_neutral], other_code[other_is_neutral]]).mean(dim=0)
+    codes = torch.cat([code[shown], other_code[shown]])
+    extractor = _fit(torch.cat([displacement[shown], other_displacement[shown]]), codes - zero)
 
     # T, and the decoder's first layer for what depends on the source alone: the way z' - z is the old one, with the
     # batches' own references, with strangers, and at strength 0.
-    stranger = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    rows, referred = torch.arange(count).repeat(3), torch.cat([torch.arange(count), stranger, stranger])
-    strength = torch.ones(3 * count, 1)
-    strength[2 * count :] = 0
+    stranger = shown[torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))]
+    rows, referred = shown.repeat(3), torch.cat([shown, stranger, stranger])
+    strength = torch.ones(len(rows), 1)
+    strength[2 * len(shown) :] = 0
     start = point[rows]
     wanted = old_neutral[rows] + strength * model.transform(old_neutral[rows], other_code[referred]) - start
     code = other_displacement[referred] @ extractor

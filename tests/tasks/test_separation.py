@@ -98,6 +98,17 @@ def test_how_a_second_corpus_was_made_is_no_trait_of_persons():
     assert spread(known=True) > 1.5 * spread(known=False)
 
 
+def test_faces_without_a_neutral_mate_spoil_no_fit():
+    faces = batches()
+    lone = [dict(batch) for batch in batches(count=15)]
+    for batch in lone:  # far off, and nothing is known of them
+        batch["source"], batch["reference"] = (4 - 3 * batch[role] for role in ("source", "reference"))
+        batch["source_is_neutral"] = batch["reference_is_neutral"] = torch.zeros(16, dtype=torch.bool)
+        batch["as_source"], batch["corpus"] = torch.arange(16), batch["corpus"] + 1
+    plain, mixed = (separate_codes(model(), told, identity_dim=4).state_dict() for told in (faces, faces + lone))
+    assert all(torch.allclose(plain[name], weight, atol=1e-4) for name, weight in mixed.items())
+
+
 def test_a_neutral_face_has_next_to_no_expression_code():
     after = separate_codes(model(), batches(), identity_dim=8)
     (batch,) = batches(1, 64)
