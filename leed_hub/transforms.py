@@ -14,6 +14,7 @@ from torch import Tensor
 
 STRIP_ROWS = 64  # a face that fills a large photograph is set back in strips, which also stay in the cache
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
+_GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 LEAST_PAINT = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -149,25 +150,24 @@ def set_back(
     edited = photo.copy()
     for first in range(top, bottom, STRIP_ROWS):
         last = min(first + STRIP_ROWS, bottom)
-        to_strip = np.array([[1, 0, -left], [0, 1, -first], [0, 0, 1]], dtype=np.float64) @ from_crop
-        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=last - first)
-        moved, alpha = lay(offset), lay(mask)
-        places = moved + np.stack(np.broadcast_arrays(columns, np.arange(first, last, dtype=np.float32)[:, None]), -1)
+        above = max(first - _GRAIN_REACH, top)  # grain is told apart from what lies around it, in the next strips too
+        below = min(last + _GRAIN_REACH, bottom)
+        to_strip = np.array([[1, 0, -left], [0, 1, -above], [0, 0, 1]], dtype=np.float64) @ from_crop
+        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=below - above)
+        rows = np.arange(above, below, dtype=np.float32)
+        places = lay(offset) + np.stack(np.broadcast_arrays(columns, rows[:, None]), -1)
         # Cubic: linear sampling blurs the grain; Lanczos keeps a little more, but all of this then takes twice as long.
         laid = cv2.remap(photo, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        alpha = lay(mask)
         painted = np.flatnonzero(alpha.max(axis=0) > LEAST_PAINT)
         if len(painted):
             part = slice(painted[0], painted[-1] + 1)
-            shares = alpha[:, part, None].clip(0, 1)
             warped = laid[:, part].astype(np.float32)
-            mixed = warped + shares * (lay(color)[:, part] - warped)
-            # Paint has no grain of its own. The photograph's is added to what is left of the warped one's: amplitudes
-            # add up where that has not moved, variances where it has.
-            apart = (np.abs(moved[:, part]).max(axis=2, keepdims=True) / GRAIN_SIZE).clip(0, 1)
-            shares = (1 - apart) * shares + apart * np.sqrt(shares * (2 - shares))
-            mixed += shares * _grain(photo, left + part.start, first, left + part.stop, last).clip(-noise, noise)
+            # Paint has no grain of its own, so it keeps that of the photograph it covers.
+            color_and_grain = lay(color)[:, part] + _grain(warped).clip(-noise, noise)
+            mixed = warped + alpha[:, part, None].clip(0, 1) * (color_and_grain - warped)
             laid[:, part] = np.rint(mixed).clip(0, 255)
-        edited[first:last, left:right] = laid
+        edited[first:last, left:right] = laid[first - above : last - above]
     return edited
 
 
@@ -183,21 +183,16 @@ def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, width: int, he
     return cv2.warpAffine(field, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _grain(photo: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """What is finer than `GRAIN_SIZE` there, (h, w, 3) float32."""
-    margin = round(4 * GRAIN_SIZE)  # as far as the blur looks
-    above, before = min(top, margin), min(left, margin)
-    area = photo[top - above : bottom + margin, left - before : right + margin].astype(np.float32)
-    fine = area - cv2.GaussianBlur(area, (0, 0), GRAIN_SIZE)
-    return fine[above : above + bottom - top, before : before + right - left]
+def _grain(picture: np.ndarray) -> np.ndarray:
+    """What is finer than `GRAIN_SIZE`, (H, W, 3) float32."""
+    return picture - cv2.GaussianBlur(picture, (0, 0), GRAIN_SIZE)
 
 
 def _noise_limit(region: np.ndarray) -> float:
     """Two standard deviations of the noise in the middle of a face; what is finer and stronger than that is an edge."""
     height, width = region.shape[:2]
     y, x = max(0, height // 2 - 128), max(0, width // 2 - 128)
-    fine = _grain(region, x, y, min(x + 256, width), min(y + 256, height))
-    return 3 * float(np.median(np.abs(fine)))
+    return 3 * float(np.median(np.abs(_grain(region[y : y + 256, x : x + 256].astype(np.float32)))))
 
 
 def _photograph_beyond(shape: tuple[int, ...], matrix: np.ndarray, size: int) -> tuple[float, float, float]:

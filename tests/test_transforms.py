@@ -179,6 +179,21 @@ def test_paint_takes_on_the_grain_of_the_photograph():
         assert 0.75 < fine.std() / 6 < 1.15
 
 
+def test_the_grain_of_paint_moves_with_what_it_covers_and_strips_leave_no_trace(monkeypatch):
+    photo = np.random.default_rng(0).normal(128, 6, (600, 600, 3)).clip(0, 255).astype(np.uint8)
+    matrix = transforms.square_matrix(600, 600, 64)
+    flow, mask, color = nothing(64)
+    flow[...] = 12 / 300, 0  # fetched from 12 pixels to the right
+    painted = transforms.set_back(photo, matrix, 64, flow, mask + 1, color)
+    inner = (slice(200, 400), slice(200, 400))
+    moved = np.roll(photo, -12, axis=1)
+    likeness = np.corrcoef(*(picture[inner].ravel().astype(float) for picture in (painted, moved)))[0, 1]
+    assert likeness > 0.8
+    monkeypatch.setattr(transforms, "STRIP_ROWS", 600)
+    whole = transforms.set_back(photo, matrix, 64, flow, mask + 1, color)
+    assert np.abs(painted.astype(int) - whole).max() <= 1  # rounding
+
+
 def test_the_fields_may_be_coarser_than_the_crop():
     photo = cv2.GaussianBlur(noise_photo(300, 300), (0, 0), 4)
     matrix = transforms.crop_matrix(face_points(200, 10, (150, 150)), TEMPLATE, 64)
