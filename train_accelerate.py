@@ -44,6 +44,7 @@ class TrainConfig:
         card: title, summary, datasets and limitations for the model card, see `CardFacts`.
         init: a saved model's folder or Hub name: the training starts from its weights, and from fresh ones where the
             new network has parts that it lacks. Of several the mean is taken (Wortsman et al. 2022, arXiv:2203.05482).
+        frozen: parts of the network, such as "encoder", that stay as they are, running statistics included.
         steps: optimizer steps.
         batch_size: pictures a process takes a step.
         optimizer: timm's name of it, such as "adamw" or "muon".
@@ -64,6 +65,7 @@ class TrainConfig:
     data: dict = field(default_factory=dict)
     card: dict = field(default_factory=dict)
     init: str | list[str] | None = None
+    frozen: list[str] = field(default_factory=list)
     seed: int = 0
     batch_size: int = 32
     optimizer: str = "adamw"
@@ -144,6 +146,7 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     model = recipe.model.to(memory_format=torch.channels_last)
     if config.init:
         warm_start(model, [config.init] if isinstance(config.init, str) else config.init)
+    frozen = [submodule(model, name).requires_grad_(False) for name in config.frozen]
     optimizer = create_optimizer_v2(
         model, config.optimizer, config.learning_rate, config.weight_decay, filter_bias_and_bn=False
     )
@@ -208,6 +211,8 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         )
 
         model.train()
+        for part in frozen:
+            part.eval()
         set_rate(optimizer, config.learning_rate * rate)
         with accelerator.autocast():
             terms, judged = task.generator_losses(batch, step)
@@ -266,6 +271,14 @@ def warm_start(model, names_or_folders: list[str]) -> None:
         for name, weight in saved[0].items()
     }
     model.load_state_dict(model.state_dict() | mean)
+
+
+def submodule(model, name: str) -> torch.nn.Module:
+    """A part of the network by its name; an unknown one is a `ConfigError`."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise ConfigError(f"frozen names parts of the network; it has no {name!r}.") from error
 
 
 def set_rate(optimizer, rate: float) -> None:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
 from leed_hub.errors import ConfigError
 from leed_hub.models.face_locator import FaceLocatorConfig, FaceLocatorModel
-from train_accelerate import read_config, warm_start
+from train_accelerate import read_config, submodule, warm_start
 
 ROOT = Path(__file__).parents[1]
 
@@ -145,12 +145,30 @@ def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
     assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
 
 
-def test_the_best_editor_is_separated_in_the_end(corpora, tmp_path):
+def test_the_best_editor_is_separated_in_the_end_and_trains_on_with_parts_frozen(corpora, tmp_path):
     separated = EDITING["data"] | {"separate": {"identity_dim": 3}}
     whole = start(corpora, write_config(tmp_path, EDITING | {"steps": 2, "data": separated}))
     assert whole.returncode == 0, whole.stderr[-3000:]
     assert LEEDModel.from_pretrained(tmp_path / "run" / "finished").config.identity_dim == 3
     assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.identity_dim == 16
+
+    goes_on = {
+        "steps": 2,
+        "model": EDITING["model"] | {"identity_dim": 3},
+        "init": str(tmp_path / "run" / "finished"),
+        "frozen": ["encoder", "extractor"],
+        "output_dir": str(tmp_path / "on"),
+    }
+    on = start(corpora, write_config(tmp_path, EDITING | goes_on))
+    assert on.returncode == 0, on.stderr[-3000:]
+    before, after = (load_file(tmp_path / run / "model.safetensors") for run in ("run/finished", "on/last"))
+    changed = {name.split(".")[0] for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert {"decoder", "transformer_common"} <= changed and not changed & {"encoder", "extractor"}
+
+
+def test_a_part_that_is_not_there_cannot_stand_still():
+    with pytest.raises(ConfigError, match="it has no 'decoders'"):
+        submodule(LEEDModel(LEEDConfig(image_size=32, widths=(2, 2, 2, 2), manifold_dim=4)), "decoders")
 
 
 def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
