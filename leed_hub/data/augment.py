@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 LUMA = (0.299, 0.587, 0.114)
 KNOTS = 7  # of a bend, a side: brows, lids and lips are moved apart
 LIKENESS = 0.7  # of a bend's halves
+SHADE_KNOTS = 5  # of a shade, a side
 
 
 class Bounds:
@@ -107,6 +108,21 @@ def relit(images: Tensor, light: Tensor) -> Tensor:
         grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
         images = (grey + (images - grey) * light[:, 6:7]) * light[:, 3:6]
     return images.clamp(0, 1)
+
+
+def shades(count: int, deviation: float, generator: torch.Generator) -> Tensor:
+    """Smooth fields of gain (count, 3, SHADE_KNOTS, SHADE_KNOTS), as logarithms, for `shaded`: other skin and shadows.
+
+    `deviation` is the standard one, alike for all colours but for a quarter of it.
+    """
+    grey = torch.randn(count, 1, SHADE_KNOTS, SHADE_KNOTS, generator=generator)
+    return deviation * (grey + torch.randn(count, 3, SHADE_KNOTS, SHADE_KNOTS, generator=generator) / 4)
+
+
+def shaded(images: Tensor, shade: Tensor) -> Tensor:
+    """Darken and lighten the places of images (B, 3, H, W) in [0, 1] by `shades` (B, 3, k, k)."""
+    gain = F.interpolate(shade.to(images.device), images.shape[-2:], mode="bicubic").exp()
+    return (images * gain).clamp(0, 1)
 
 
 def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Generator) -> Tensor:

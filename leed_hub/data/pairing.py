@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from leed_hub.data.augment import Geometry, Light, bends, mirrored, relit, roughened, view
+from leed_hub.data.augment import Geometry, Light, bends, mirrored, relit, roughened, shaded, shades, view
 from leed_hub.data.grimaces import grimaced
 from leed_hub.errors import ConfigError
 
@@ -28,6 +28,8 @@ class EditingViews:
     )
     bend: float = 0.0
     reference_bend: float = 0.0
+    shade: float = 0.0
+    blend: float = 0.0
     light: Light = field(default_factory=Light)
     rough_share: float = 0.25
     rough_sigma: float = 1 / 40  # of the side, at most
@@ -72,6 +74,9 @@ class EditingPairs:
             what it sees.
         reference_scale: how far references are moved and bent, as a multiple of that. Where no twins are known and the
             reference is the source's own picture, wide views of it cost more than they teach.
+        shade: how far places of each face are darkened and lightened, see `shades`.
+        blend: how much of another neutral face is laid over half of the references, at most. Both give few persons
+            many skins, so that the encoder learns to read faces it has never seen.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class EditingPairs:
         framing_scale: float = 1.0,
         bend: float = 0.008,
         reference_scale: float = 1.0,
+        shade: float = 0.0,
+        blend: float = 0.0,
     ):
         self.table, self.pairs, self.size, self.template = table, pairs, size, template
         self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
@@ -98,6 +105,8 @@ class EditingPairs:
             reference_framing=views.reference_framing.scaled(framing_scale * reference_scale),
             bend=bend,
             reference_bend=bend * reference_scale,
+            shade=shade,
+            blend=blend,
             light=views.light.scaled(light_scale),
         )
         # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
@@ -210,8 +219,15 @@ class EditingPairs:
             references[back[own]] = mates[own]
         # Source and target in one view, as six channels.
         pairs = view(torch.cat([sources, targets], dim=1), framing, self.size, bend)
-        sources, targets = relit(torch.cat([pairs[:, :3], pairs[:, 3:]]), light.repeat(2, 1)).chunk(2)
-        references = relit(view(references, reference_framing, self.size, reference_bend), reference_light)
+        pairs = torch.cat([pairs[:, :3], pairs[:, 3:]])
+        references = view(references, reference_framing, self.size, reference_bend)
+        if views.blend:
+            references = self._blended(references, reference_framing.roll(1, 0), generator)
+        if views.shade:
+            shade, reference_shade = (shades(count, views.shade, generator) for _ in range(2))
+            pairs, references = shaded(pairs, shade.repeat(2, 1, 1, 1)), shaded(references, reference_shade)
+        sources, targets = relit(pairs, light.repeat(2, 1)).chunk(2)
+        references = relit(references, reference_light)
         references = roughened(references, views.rough_share, views.rough_sigma * self.size, generator)
         knows_neutral = (self.pairs != "none") & ~alone
         sources, targets = sources * 2 - 1, targets * 2 - 1
@@ -227,6 +243,16 @@ class EditingPairs:
             "as_source": drawn["as_source"].to(device),
             "corpus": table.corpus[source].to(device),
         }
+
+    def _blended(self, references: Tensor, framing: Tensor, generator: torch.Generator) -> Tensor:
+        """Another face, neutral where the recipe may know that, faintly over half of the references."""
+        count = len(references)
+        others = self.neutrals if self.pairs != "none" and len(self.neutrals) else self.anchors
+        others = others[torch.randint(len(others), (count,), generator=generator)]
+        over = view(self.table.images[others].to(references.device), framing, self.size)
+        share = self.views.blend * torch.rand(count, generator=generator)
+        share = share * (torch.rand(count, generator=generator) < 0.5)
+        return torch.lerp(references, over, share[:, None, None, None].to(references.device))
 
     def triplets(self, limit: int) -> dict[str, Tensor]:
         """The cross-person edits with a known result, as they are, to choose checkpoints on.

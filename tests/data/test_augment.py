@@ -77,3 +77,14 @@ def test_a_bend_is_as_strong_as_asked_smooth_and_nearly_alike_on_both_halves():
     assert 0.5 < shift.std() / (0.01 * 128) < 1.1  # knots are further apart than pixels
     assert shift.diff(dim=-1).min() > -0.7  # nothing folds over
     assert torch.allclose(augment.view(ramp, still, 128, 0 * bends[:50]) * 255, ramp, atol=1e-2)
+
+
+def test_a_shade_is_as_strong_as_asked_smooth_and_nearly_without_colour():
+    shades = augment.shades(2000, 0.1, generator())
+    assert abs(shades.std() - 0.1 * (1 + 1 / 16) ** 0.5) < 2e-3
+    assert 0.9 < torch.corrcoef(torch.stack([shades[:, 0].flatten(), shades[:, 1].flatten()]))[0, 1] < 0.97
+    grey = torch.full((50, 3, 64, 64), 0.5)
+    shaded = augment.shaded(grey, shades[:50])
+    assert 0.03 < (shaded / grey).log().std() < 0.12 and shaded.diff(dim=-1).abs().max() < 0.05
+    assert torch.equal(augment.shaded(grey, 0 * shades[:50]), grey)
+    assert augment.shaded(grey * 2, shades[:50]).max() <= 1

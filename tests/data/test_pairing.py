@@ -114,20 +114,45 @@ def test_the_scales_multiply_every_bound_of_the_views():
     assert (views.bend, views.reference_bend) == (0.01, 0.0025)
 
 
-@pytest.mark.parametrize("bent", ["bend", "reference_bend"])
-def test_a_reference_is_bent_apart_from_its_source(bent):
+@pytest.mark.parametrize(
+    ("changed", "faces"),
+    [
+        ({"bend": 0.03}, {"source", "target"}),
+        ({"reference_bend": 0.03}, {"reference"}),
+        ({"blend": 0.4}, {"reference"}),
+        ({"shade": 0.15}, {"source", "reference", "target"}),
+    ],
+)
+def test_what_changes_a_reference_does_so_apart_from_its_source(changed, faces):
     still = {"framing": Geometry(), "reference_framing": Geometry(), "bend": 0.0, "reference_bend": 0.0}
 
-    def batch(**bends: float) -> dict[str, torch.Tensor]:
+    def batch(**changes: float) -> dict[str, torch.Tensor]:
         feed = EditingPairs(table(), "neutral", 32, TEMPLATE, light_scale=0)
         noise = torch.randint(256, feed.table.images.shape, generator=torch.Generator().manual_seed(0))
         feed.table = replace(feed.table, images=noise.to(torch.uint8))
-        feed.views = replace(feed.views, rough_share=0, **still | bends)
+        feed.views = replace(feed.views, rough_share=0, **still | changes)
         return feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
 
-    plain, changed = batch(), batch(**{bent: 0.03})
-    moved = {role for role in ("source", "reference", "target") if not torch.equal(plain[role], changed[role])}
-    assert moved == ({"source", "target"} if bent == "bend" else {"reference"})
+    before, after = batch(), batch(**changed)
+    assert faces == {role for role in ("source", "reference", "target") if not torch.equal(before[role], after[role])}
+
+
+def test_a_pair_keeps_one_skin_and_a_blend_stays_below_its_bound():
+    grey = replace(table(), images=torch.full((8, 3, 32, 32), 20, dtype=torch.uint8))
+    grey.images[0] = grey.images[3] = 80  # the neutral pictures
+    feed = EditingPairs(grey, "neutral", 32, TEMPLATE, light_scale=0, shade=0.15, twin_share=0.0)
+    feed.views = replace(feed.views, rough_share=0)
+    batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    source, target = ((batch[role] + 1) / 2 for role in ("source", "target"))
+    apart = source.mean(dim=(1, 2, 3)) != target.mean(dim=(1, 2, 3))
+    ratio = (source / target)[apart]
+    assert len(ratio) and ratio.flatten(1).std(dim=1).max() < 1e-4 * ratio.max() < source.flatten(1).std(dim=1).min()
+
+    feed.views = replace(feed.views, shade=0.0, blend=0.4)
+    references = torch.full((500, 3, 32, 32), 0.0)
+    views = Geometry().draw(500, torch.Generator())
+    shares = feed._blended(references, views, torch.Generator().manual_seed(0))[:, 0, 0, 0] * 255 / 80
+    assert 0.4 < (shares == 0).float().mean() < 0.6 and 0.35 < shares.max() <= 0.4
 
 
 def test_an_odd_batch_is_refused():
