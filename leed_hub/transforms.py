@@ -14,7 +14,7 @@ from torch import Tensor
 
 STRIP_ROWS = 64  # a face that fills a large photograph is set back in strips, which also stay in the cache
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
-_GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
+GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 LEAST_PAINT = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -150,11 +150,11 @@ def set_back(
     edited = photo.copy()
     for first in range(top, bottom, STRIP_ROWS):
         last = min(first + STRIP_ROWS, bottom)
-        above = max(first - _GRAIN_REACH, top)  # grain is told apart from what lies around it, in the next strips too
-        below = min(last + _GRAIN_REACH, bottom)
-        to_strip = np.array([[1, 0, -left], [0, 1, -above], [0, 0, 1]], dtype=np.float64) @ from_crop
-        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=below - above)
-        rows = np.arange(above, below, dtype=np.float32)
+        upper = max(first - GRAIN_REACH, top)  # grain is told apart from what lies around it, in the next strips too
+        lower = min(last + GRAIN_REACH, bottom)
+        to_strip = np.array([[1, 0, -left], [0, 1, -upper], [0, 0, 1]], dtype=np.float64) @ from_crop
+        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=lower - upper)
+        rows = np.arange(upper, lower, dtype=np.float32)
         places = lay(offset) + np.stack(np.broadcast_arrays(columns, rows[:, None]), -1)
         # Cubic: linear sampling blurs the grain; Lanczos keeps a little more, but all of this then takes twice as long.
         laid = cv2.remap(photo, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -167,7 +167,7 @@ def set_back(
             color_and_grain = lay(color)[:, part] + _grain(warped).clip(-noise, noise)
             mixed = warped + alpha[:, part, None].clip(0, 1) * (color_and_grain - warped)
             laid[:, part] = np.rint(mixed).clip(0, 255)
-        edited[first:last, left:right] = laid[first - above : last - above]
+        edited[first:last, left:right] = laid[first - upper : last - upper]
     return edited
 
 

@@ -221,7 +221,7 @@ class EditingPairs:
         pairs = view(torch.cat([sources, targets], dim=1), framing, self.size, bend)
         pairs = torch.cat([pairs[:, :3], pairs[:, 3:]])
         references = view(references, reference_framing, self.size, reference_bend)
-        if views.blend:
+        if views.blend:  # in another reference's view
             references = self._blended(references, reference_framing.roll(1, 0), generator)
         if views.shade:
             shade, reference_shade = (shades(count, views.shade, generator) for _ in range(2))
