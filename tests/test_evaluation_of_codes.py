@@ -36,7 +36,11 @@ def corpus_of(columns):
     features = LABELLED | {"subject": datasets.Value("string")}
     kinds = {str: "string", float: "float32", int: "int64"}
     features |= {
-        name: datasets.Value(kinds[type(column[0])]) for name, column in columns.items() if name not in features
+        name: datasets.List(datasets.Value("float32"))
+        if isinstance(column[0], list)
+        else datasets.Value(kinds[type(column[0])])
+        for name, column in columns.items()
+        if name not in features
     }
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
@@ -44,6 +48,7 @@ def corpus_of(columns):
 def rendered(n_persons, n_setups, first_person=0):
     """Setups of a neutral and three other pictures; red is 10 times the person, green 10 times the label (free: 80)."""
     columns = {name: [] for name in ("image", "label", "subject", "setup", "file", "neutral_file", "yaw")}
+    columns["blendshapes"] = []
     for person in range(first_person, first_person + n_persons):
         for setup in range(n_setups):
             for label in (0, 1 + setup % 7, 1 + (setup + 3) % 7, -1):
@@ -54,6 +59,7 @@ def rendered(n_persons, n_setups, first_person=0):
                 columns["file"].append(f"{person}_{setup}_{label}")
                 columns["neutral_file"].append(f"{person}_{setup}_0")
                 columns["yaw"].append(0.0)
+                columns["blendshapes"].append([float(label == 3), float(label == 5)])
     return corpus_of(columns)
 
 
@@ -110,6 +116,7 @@ def test_pure_codes_are_found_pure(rendered_faces):
     assert result["expression_from_neutral_point"] < result["expression_chance"] + 0.1
     assert result["expression_from_expression_code"] > 0.95
     assert result["probes"]["expression_from_neutral_point_by_person"]["linear_accuracy"] < 0.3
+    assert result["blendshapes_from_expression_code"] > 0.95 and result["readout"]["n_train"] == 336
     assert result["retrieval"] == 1.0 and result["retrieval_chance"] == pytest.approx(1 / 7)
     assert (result["n"], result["n_persons"], result["n_trained"]) == (224, 4, 252)  # free ones have no label to learn
     assert [result["retrievals"][name]["n"] for name in ("all", "all_of_category")] == [224, 168]
@@ -323,6 +330,7 @@ def test_codes_and_strength_of_the_bundled_editor_on_real_renders(shared, quick_
     editor = ExpressionEditor.from_pretrained(aligner="none")
     folder = shared / "corpora" / "rendered_faces"
     result = evaluate_disentanglement(editor, folder, probe_rows=100)
+    assert 0.2 < result["blendshapes_from_expression_code"] < 1
     assert (result["n"], result["n_persons"], result["n_trained"]) == (601, 8, 100)
     assert result["retrieval"] > 2 * result["retrieval_chance"]
     assert result["person_from_neutral_point"] > 2 * result["person_chance"]

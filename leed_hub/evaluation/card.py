@@ -147,6 +147,12 @@ _ENTRIES = {
         _Entries(
             RENDERED,
             "validation",
+            "share of the variance of 53 blendshape weights that a kernel regression, fitted on other persons, finds",
+            ("blendshapes_from_expression_code",),
+        ),
+        _Entries(
+            RENDERED,
+            "validation",
             "expressive pictures whose nearest expression code of another person, by cosine, is of their category; "
             "chance {retrieval_chance:.3f}",
             ("retrieval",),

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from leed_hub.evaluation.rows import SEED, crop_batch, rows_of_classes
 from leed_hub.labels import EXPRESSIONS, UNLABELLED
-from leed_hub.metrics import cross_validated_probe, probe_leakage, retrieval_accuracy
+from leed_hub.metrics import cross_validated_probe, kernel_readout, probe_leakage, retrieval_accuracy
 
-PROBE_ROWS = 3000  # of the training split
+PROBE_ROWS = 3000  # of the training split, for the probes and once more for the blendshapes
 NEUTRAL = EXPRESSIONS.index("neutral")
 FREE = len(EXPRESSIONS)  # rendered mixtures outside the categories, which a retrieval may take for one more
 
@@ -33,7 +33,8 @@ def evaluate_disentanglement(
         editor: has `device` and `model`, whose `config.image_size` is the side of a crop and whose `encode` gives the
             three codes of a batch (B, 3, S, S) in [-1, 1].
         data_dir (str | os.PathLike): folder of the rendered faces.
-        probe_rows (int): at most so many labelled pictures of the training split, drawn with a fixed seed.
+        probe_rows (int): at most so many pictures of the training split, drawn with a fixed seed: labelled ones for the
+            probes, any for the blendshapes.
         batch_size (int): pictures per call.
         progress (bool): show a progress bar.
     Returns:
@@ -45,10 +46,13 @@ def evaluate_disentanglement(
                 of probes trained on the training split's persons, tested on the validation split's.
             `retrieval`, `retrieval_chance`: share of the validation split's expressive pictures of a category ("free"
                 mixtures left out) whose nearest e of another person, by cosine, is of that category.
-            And below: `probes` (each that of `cross_validated_probe` or `probe_leakage`; those named `..._by_person`
-            are cross-validated over the validation split's persons), `retrievals` (each that of `retrieval_accuracy`;
-            `all` and `expressive`, with "free" as one category more, and `..._of_category` without it; a neutral
-            picture's e is near zero and so has hardly a direction to find another by), `n`, `n_persons`, `n_trained`.
+            `blendshapes_from_expression_code`: share of the variance of the 53 blendshape weights on the validation
+                split that a kernel regression finds which was fitted on the training split's persons.
+            And below: `readout` (that of `kernel_readout`), `probes` (each that of `cross_validated_probe` or
+            `probe_leakage`; those named `..._by_person` are cross-validated over the validation split's persons),
+            `retrievals` (each that of `retrieval_accuracy`; `all` and `expressive`, with "free" as one category more,
+            and `..._of_category` without it; a neutral picture's e is near zero and so has hardly a direction to find
+            another by), `n`, `n_persons`, `n_trained`.
     Raises:
         CorpusError: if the corpus is not laid out as expected.
     """
@@ -60,10 +64,21 @@ def evaluate_disentanglement(
     names = sorted(set(persons))
     person_labels = torch.tensor([names.index(person) for person in persons])
     codes = _encode(editor, rows, batch_size, progress, "Encoding")
-    train_rows, train_labels, _ = rows_of_classes(
-        load_corpus("rendered_faces", data_dir, "train"), EXPRESSIONS, probe_rows
-    )
+    all_train_rows = load_corpus("rendered_faces", data_dir, "train")
+    train_rows, train_labels, _ = rows_of_classes(all_train_rows, EXPRESSIONS, probe_rows)
     train_codes = _encode(editor, train_rows, batch_size, progress, "Encoding others")
+
+    drawn = torch.randperm(len(all_train_rows), generator=torch.Generator().manual_seed(SEED))[:probe_rows]
+    read_rows = all_train_rows.select(drawn.sort().values.tolist())
+    read_codes = _encode(editor, read_rows, batch_size, progress, "Encoding for the readout")
+    readout = kernel_readout(
+        read_codes["expression_code"],
+        torch.tensor(read_rows["blendshapes"][:]),
+        read_rows["subject"][:],
+        codes["expression_code"],
+        torch.tensor(rows["blendshapes"][:]),
+        seed=SEED,
+    )
 
     probes = {}
     for code in track(codes, description="Probing", disable=not progress):
@@ -90,9 +105,11 @@ def evaluate_disentanglement(
         "person_over_chance": found["person_from_expression_code"] / person_chance,
         **{name: accuracy for name, accuracy in found.items() if name.startswith("expression_")},
         "expression_chance": probes["expression_from_neutral_point"]["chance_balanced"],
+        "blendshapes_from_expression_code": readout["explained"],
         "retrieval": retrievals["expressive_of_category"]["accuracy"],
         "retrieval_chance": retrievals["expressive_of_category"]["chance"],
         "retrieval_measure": "cosine",
+        "readout": readout,
         "probes": probes,
         "retrievals": retrievals,
     }

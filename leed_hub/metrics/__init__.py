@@ -8,6 +8,7 @@ from leed_hub.metrics.disentanglement import cross_validated_probe, retrieval_ac
 from leed_hub.metrics.editing import EditingMetrics
 from leed_hub.metrics.intervals import bootstrap_ratio_interval, wilson_interval
 from leed_hub.metrics.leakage import probe_leakage
+from leed_hub.metrics.readout import kernel_readout
 from leed_hub.metrics.recognition import recognition_scores
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "bootstrap_ratio_interval",
     "cross_validated_probe",
     "fit_temperature",
+    "kernel_readout",
     "probe_leakage",
     "recognition_scores",
     "retrieval_accuracy",

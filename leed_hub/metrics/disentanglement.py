@@ -1,5 +1,7 @@
 """Whether a code holds what it should and nothing else: cross-validated probes, and retrieval across persons."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,14 +37,7 @@ def cross_validated_probe(
     Raises:
         ValueError: if there are fewer groups than folds, or a fold shares fewer than two classes with the others.
     """
-    names = sorted(set(groups))
-    if len(names) < n_folds:
-        raise ValueError(f"cross_validated_probe expected at least {n_folds} groups for as many folds, got {names}.")
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    dealt = sorted((names[i] for i in order), key=lambda name: int(labels[groups.index(name)]))
-    fold_of_group = {name: position % n_folds for position, name in enumerate(dealt)}
-    folds = torch.tensor([fold_of_group[group] for group in groups])  # (N,)
-
+    folds = folds_of_groups(groups, n_folds, seed, labels)
     results = []
     for fold in range(n_folds):
         train, test = folds != fold, folds == fold
@@ -51,7 +46,30 @@ def cross_validated_probe(
     n_test = sum(result["n_test"] for result in results)
     averaged = [name for name in results[0] if name.endswith("_accuracy") or name.startswith("chance_")]
     means = {name: sum(result[name] * result["n_test"] for result in results) / n_test for name in averaged}
-    return {**means, "n_test": n_test, "n_groups": len(names), "n_folds": n_folds}
+    return {**means, "n_test": n_test, "n_groups": len(set(groups)), "n_folds": n_folds}
+
+
+def folds_of_groups(groups: Sequence[str], n_folds: int, seed: int, labels: Tensor | None = None) -> Tensor:
+    """Deal groups to folds at random, and label by label where there are labels.
+
+    Args:
+        groups (Sequence[str]): N names of what must not be split.
+        n_folds (int): at most the number of groups.
+        seed (int): of the deal.
+        labels (Tensor | None): (N,), integers; each group's first one counts.
+    Returns:
+        Tensor: (N,), in 0..n_folds - 1.
+    Raises:
+        ValueError: if there are fewer groups than folds.
+    """
+    names = sorted(set(groups))
+    if len(names) < n_folds:
+        raise ValueError(f"Cross-validation expected at least {n_folds} groups for as many folds, got {names}.")
+    dealt = [names[i] for i in torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()]
+    if labels is not None:
+        dealt.sort(key=lambda name: int(labels[groups.index(name)]))
+    fold_of_group = {name: position % n_folds for position, name in enumerate(dealt)}
+    return torch.tensor([fold_of_group[group] for group in groups])
 
 
 def _ridge_accuracy(train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor) -> float:
