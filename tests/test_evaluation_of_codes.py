@@ -34,21 +34,20 @@ LABELLED = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(E
 
 def corpus_of(columns):
     features = LABELLED | {"subject": datasets.Value("string")}
-    kinds = {str: "string", float: "float32", int: "int64"}
-    features |= {
-        name: datasets.List(datasets.Value("float32"))
-        if isinstance(column[0], list)
-        else datasets.Value(kinds[type(column[0])])
-        for name, column in columns.items()
-        if name not in features
+    kinds = {
+        str: datasets.Value("string"),
+        float: datasets.Value("float32"),
+        int: datasets.Value("int64"),
+        list: datasets.List(datasets.Value("float32")),
     }
+    features |= {name: kinds[type(column[0])] for name, column in columns.items() if name not in features}
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
 def rendered(n_persons, n_setups, first_person=0):
     """Setups of a neutral and three other pictures; red is 10 times the person, green 10 times the label (free: 80)."""
-    columns = {name: [] for name in ("image", "label", "subject", "setup", "file", "neutral_file", "yaw")}
-    columns["blendshapes"] = []
+    names = ("image", "label", "subject", "setup", "file", "neutral_file", "yaw", "blendshapes")
+    columns = {name: [] for name in names}
     for person in range(first_person, first_person + n_persons):
         for setup in range(n_setups):
             for label in (0, 1 + setup % 7, 1 + (setup + 3) % 7, -1):

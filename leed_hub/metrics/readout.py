@@ -8,7 +8,7 @@ from torch import Tensor
 
 from leed_hub.metrics.disentanglement import folds_of_groups
 
-PRECISIONS = (0.1, 0.3, 1.0)  # of the Gaussian kernel, times the features' mean squared distance per dimension
+PRECISIONS = (0.1, 0.3, 1.0)  # of the Gaussian kernel; features of unit variance lie 2 D apart in squared distance
 RIDGES = (0.1, 1.0, 10.0)  # added to the kernel's diagonal, which is 1
 
 
@@ -78,5 +78,5 @@ def _predict(features: Tensor, values: Tensor, others: Tensor, precision: float,
 
 
 def _kernel(a: Tensor, b: Tensor, precision: float) -> Tensor:
-    """exp(-2 * precision * squared distance / D), (N, M)."""
+    """(N, M); how wide it is does not depend on the number of features D."""
     return torch.exp(-2 * precision / a.shape[1] * torch.cdist(a, b).square())
