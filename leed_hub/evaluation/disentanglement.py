@@ -6,7 +6,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from leed_hub.evaluation.rows import SEED, crop_batch, rows_of_classes
+from leed_hub.evaluation.rows import SEED, crop_batch, drawn_rows, rows_of_classes
 from leed_hub.labels import EXPRESSIONS, UNLABELLED
 from leed_hub.metrics import cross_validated_probe, kernel_readout, probe_leakage, retrieval_accuracy
 
@@ -68,8 +68,7 @@ def evaluate_disentanglement(
     train_rows, train_labels, _ = rows_of_classes(all_train_rows, EXPRESSIONS, probe_rows)
     train_codes = _encode(editor, train_rows, batch_size, progress, "Encoding others")
 
-    drawn = torch.randperm(len(all_train_rows), generator=torch.Generator().manual_seed(SEED))[:probe_rows]
-    read_rows = all_train_rows.select(drawn.sort().values.tolist())
+    read_rows = all_train_rows.select(drawn_rows(len(all_train_rows), probe_rows).tolist())
     read_codes = _encode(editor, read_rows, batch_size, progress, "Encoding for the readout")
     readout = kernel_readout(
         read_codes["expression_code"],

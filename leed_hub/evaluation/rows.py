@@ -41,11 +41,16 @@ def rows_of_classes(rows, class_names: tuple[str, ...], limit: int | None):
         "n_unlabelled": n_unlabelled,
         "classes_lacking": [name for k, name in enumerate(class_names) if k not in shown],
     }
-    if limit is not None and limit < len(kept):
-        # Drawn, not the first: corpora often lie on disk one class after another.
-        drawn = torch.randperm(len(kept), generator=torch.Generator().manual_seed(SEED))[:limit]
-        kept = kept[drawn.sort().values]
+    kept = kept[drawn_rows(len(kept), limit)]
     return rows.select(kept.tolist()), positions[kept], unmatched
+
+
+def drawn_rows(count: int, limit: int | None) -> Tensor:
+    """Numbers of at most `limit` of `count` rows, in order, drawn with a fixed seed; all by default.
+
+    Drawn, not the first: corpora often lie on disk one class after another.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(SEED))[:limit].sort().values
 
 
 def scored_rows(corpus: str, data_dir: str | os.PathLike, split: str, class_names: tuple[str, ...], limit: int | None):

@@ -40,8 +40,8 @@ def kernel_readout(
         seed (int): of the deal of groups to folds.
     Returns:
         dict: `explained` (1 - squared error / squared distance from the training part's mean, both summed over all
-            values of the test part; at most 1, 0 for a readout that knows nothing), `precision` and `ridge` as chosen,
-            `n_train`, `n_test`.
+            values of the test part; at most 1, 0 for a readout that knows nothing, None where no value differs from
+            that mean), `precision` and `ridge` as chosen, `n_train`, `n_test`.
     Raises:
         ValueError: if there are fewer groups than folds.
     """
@@ -59,9 +59,10 @@ def kernel_readout(
         )
 
     precision, ridge = min(itertools.product(PRECISIONS, RIDGES), key=lambda chosen: error(*chosen))
-    left = (_predict(train_x, train_y, test_x, precision, ridge) - test_y).square().sum()
+    left = float((_predict(train_x, train_y, test_x, precision, ridge) - test_y).square().sum())
+    spread = float((test_y - train_y.mean(dim=0)).square().sum())
     return {
-        "explained": float(1 - left / (test_y - train_y.mean(dim=0)).square().sum()),
+        "explained": 1 - left / spread if spread > 0 else None,
         "precision": precision,
         "ridge": ridge,
         "n_train": len(train_y),

@@ -48,6 +48,11 @@ def test_it_agrees_with_scikit_learn():
     assert result["explained"] == pytest.approx(float(1 - left), abs=1e-6)
 
 
+def test_values_that_never_change_have_no_share_to_explain():
+    features, values, persons = persons_with_values(4)
+    assert kernel_readout(features, 0 * values, persons, features, 0 * values)["explained"] is None
+
+
 def test_fewer_persons_than_folds_are_refused():
     with pytest.raises(ValueError, match="at least 4 groups"):
         kernel_readout(torch.zeros(3, 2), torch.zeros(3, 1), ["a", "b", "c"], torch.zeros(1, 2), torch.zeros(1, 1))
