@@ -296,7 +296,7 @@ def read_video_command(
 
 @evaluate_app.command("editing")
 def evaluate_editing_command(
-    data: Annotated[Path, typer.Option(help="Folder of triplets NNN_source.jpg, NNN_reference.jpg, NNN_target.jpg.")],
+    data: Annotated[Path, typer.Option(help="Folder of triplets: pairs.parquet and the pictures it names.")],
     json_file: JsonFile,
     model: Model = None,
     card: Card = False,

@@ -75,6 +75,20 @@ def test_limit_measures_the_first_triplets_only(pairs_dir):
     assert result["n"] == 2 and result["error_ratio_profile"] is None
 
 
+def test_the_tables_own_file_names_are_read_and_sources_without_yaw_count_as_frontal(pairs_dir):
+    table = pyarrow.parquet.read_table(pairs_dir / "pairs.parquet").drop_columns("source_yaw")
+    for role in ("source", "reference", "target"):
+        for path in sorted(pairs_dir.glob(f"*_{role}.jpg")):
+            Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+            path.unlink()
+        table = table.append_column(f"{role}_file", [[f"{pair:03d}_{role}.webp" for pair in range(3)]])
+    pyarrow.parquet.write_table(table, pairs_dir / "pairs.parquet")
+    result = evaluate_editing(return_source, pairs_dir)
+    assert (result["n"], result["n_frontal"], result["n_profile"]) == (3, 3, 0)
+    assert result["error_ratio"] == result["error_ratio_frontal"] == 1.0
+    assert result["error_ratio_profile"] is None
+
+
 def test_a_missing_picture_is_named(pairs_dir):
     (pairs_dir / "001_target.jpg").unlink()
     with pytest.raises(CorpusError, match="001_target.jpg"):

@@ -19,6 +19,7 @@ from leed_hub.data.london import London
 from leed_hub.data.rafd import RaFD
 from leed_hub.data.rafdb import RAFDB
 from leed_hub.data.rendered_faces import RenderedFaces
+from leed_hub.data.rendered_people import RenderedPeople
 from leed_hub.errors import CorpusError
 
 CORPORA: dict[str, type[CorpusBuilder]] = {
@@ -31,6 +32,7 @@ CORPORA: dict[str, type[CorpusBuilder]] = {
     "rafd": RaFD,
     "rafdb": RAFDB,
     "rendered_faces": RenderedFaces,
+    "rendered_people": RenderedPeople,
 }
 
 __all__ = ["CORPORA", "CorpusBuilder", "load_corpus"]
@@ -51,7 +53,7 @@ def load_corpus(
         name: a key of `CORPORA`.
         data_dir: the corpus' folder or, for `fer2013` and `facial_expressions` also as published, its zip archive.
         split: a split of the corpus, several joined by "+", or a part such as "train[:100]" (not when streaming).
-        config: for `affectnet` "eight" or "seven", for `rendered_faces` "faces" or "pairs"; the first if None.
+        config: for `affectnet` "eight" or "seven", for the rendered corpora "faces" or "pairs"; the first if None.
         streaming: read while iterating instead of building a table in the cache first.
         cache_dir: where tables are kept; the `datasets` default if None.
     Returns:

@@ -14,6 +14,9 @@ from leed_hub.errors import CorpusError
 from leed_hub.evaluation.rows import SEED
 from leed_hub.metrics import EditingMetrics
 
+_ROLES = ("source", "reference", "target")
+_OPTIONAL_COLUMNS = ("source_yaw", *(f"{role}_file" for role in _ROLES))
+
 
 def evaluate_editing(
     editor: Callable, data_dir: str | os.PathLike, *, limit: int | None = None, progress: bool = False
@@ -23,8 +26,9 @@ def evaluate_editing(
     Args:
         editor (Callable): called as `editor(source, reference, aligner="none")` with RGB PIL pictures; the result's
             `.image` is a PIL picture of the source's size.
-        data_dir (str | os.PathLike): folder with `pairs.parquet` (columns `pair`, `source_yaw` in degrees,
-            `source_expression`) and `NNN_source.jpg`, `NNN_reference.jpg`, `NNN_target.jpg` for each `pair`.
+        data_dir (str | os.PathLike): folder with `pairs.parquet` (columns `pair`, `source_expression`; `source_yaw` in
+            degrees, else every source counts as frontal) and the pictures that its columns `source_file`,
+            `reference_file`, `target_file` name, else `NNN_source.jpg`, `NNN_reference.jpg`, `NNN_target.jpg`.
         limit (int | None): only the first so many triplets.
         progress (bool): show a progress bar.
     Returns:
@@ -37,11 +41,9 @@ def evaluate_editing(
     pairs = _read_pairs(folder)[:limit]
     metrics = EditingMetrics(seed=SEED)
     for pair in track(pairs, description="Editing", disable=not progress):
-        source, reference, target = (
-            _read_picture(folder / f"{pair['pair']:03d}_{role}.jpg") for role in ("source", "reference", "target")
-        )
+        source, reference, target = (_read_picture(folder / _file_of(pair, role)) for role in _ROLES)
         edited = editor(source, reference, aligner="none").image.convert("RGB")
-        metrics.update(np.asarray(edited), np.asarray(source), np.asarray(target), pair["source_yaw"])
+        metrics.update(np.asarray(edited), np.asarray(source), np.asarray(target), pair.get("source_yaw", 0.0))
 
     neutral = np.array([pair["source_expression"] == "neutral" for pair in pairs], dtype=bool)
     return {
@@ -55,15 +57,23 @@ def evaluate_editing(
 
 
 def _read_pairs(folder: Path) -> list[dict]:
-    """The triplets' numbers, yaw and expression, one dict each."""
+    """The triplets' numbers and expression and, where known, yaw and files, one dict each."""
     path = folder / "pairs.parquet"
     try:
-        return pyarrow.parquet.read_table(path, columns=["pair", "source_yaw", "source_expression"]).to_pylist()
+        known = pyarrow.parquet.read_schema(path).names
+        columns = ["pair", "source_expression", *(name for name in _OPTIONAL_COLUMNS if name in known)]
+        return pyarrow.parquet.read_table(path, columns=columns).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise CorpusError(
-            f"{path} cannot be read: give a folder with pairs.parquet (columns pair, source_yaw, source_expression) "
-            "and NNN_source.jpg, NNN_reference.jpg, NNN_target.jpg, such as the rendered faces' pairs_validation."
+            f"{path} cannot be read: give a folder with pairs.parquet (columns pair, source_expression and, if heads "
+            "turn, source_yaw) and the pictures that its source_file, reference_file and target_file name, else "
+            "NNN_source.jpg, NNN_reference.jpg, NNN_target.jpg, such as the rendered faces' pairs_validation."
         ) from error
+
+
+def _file_of(pair: dict, role: str) -> str:
+    """The name of a triplet's picture."""
+    return pair.get(f"{role}_file") or f"{pair['pair']:03d}_{role}.jpg"
 
 
 def _read_picture(path: Path) -> Image.Image:

@@ -14,13 +14,13 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  #
 
 
 def draw(path: Path, seed: int, side: int = 32) -> Path:
-    """A JPEG with a drawn face that differs by seed."""
+    """A JPEG, or WebP where the name says so, with a drawn face that differs by seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.new("RGB", (side, side), (seed * 37 % 256, 120, 200))
     pen = ImageDraw.Draw(picture)
     pen.ellipse((4, 4, side - 4, side - 4), fill=(240, seed * 11 % 256, 160))
     pen.line((side // 3, side * 2 // 3, side * 2 // 3, side * 2 // 3 + seed % 5), fill=(0, 0, 0), width=2)
-    picture.save(path, "JPEG")
+    picture.save(path, "WEBP" if path.suffix == ".webp" else "JPEG")
     return path
 
 
@@ -106,6 +106,46 @@ def make_rendered_faces(root: Path) -> Path:
     return root
 
 
+def make_rendered_people(root: Path) -> Path:
+    """A London person, a Canadian one and one blended from both and a third, with an expression that two wear."""
+    import pyarrow
+    import pyarrow.parquet
+
+    points = [[float(i), float(i) + 0.5] for i in range(68)]
+    worn = (("neutral", -1), ("happiness", 7), ("free", 8))
+
+    def write(folder: str, name: str, rows: list[dict]) -> None:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), root / folder / name)
+
+    def face(folder: str, stem: str, index: int, person: int, parts: tuple[str, str, str], yaw: float) -> dict:
+        draw(root / folder / f"{stem}_{index}.webp", index + person)
+        expression, expression_id = worn[index]
+        row = {"file_name": f"{stem}_{index}.webp", "neutral_file": f"{stem}_0.webp", "landmarks68": points}
+        row |= {"identity": 10 * person, "person": person} | dict(
+            zip(("carrier", "inner", "third"), parts, strict=True)
+        )
+        row |= {"expression": expression, "expression_id": expression_id, "intensity": float(index > 0)}
+        weights = np.full(53, max(expression_id, 0) / 20, dtype=np.float32)
+        return row | {"blendshapes": weights, "yaw": yaw, "pitch": 1.0, "roll": 2.0}
+
+    blend = ("004", "c003f", "011")
+    rows = [face("posed", "00040_00", index, 4, ("004", "", ""), 30.0) for index in range(3)]
+    rows += [face("posed", "20000_00", index, 2000, blend, -8.0) for index in range(2)]
+    write("posed", "metadata.parquet", rows)
+    rows = [face("photographs", "10030_99", index, 1003, ("c003f", "", ""), 0.0) for index in range(3)]
+    write("photographs", "metadata.parquet", rows)
+
+    pair = {"pair": 0}
+    for role, person, expression in (("source", 5, "neutral"), ("reference", 16, "surprise")):
+        weights = np.full(53, len(expression) / 20, dtype=np.float32)
+        pair |= {f"{role}_person": person, f"{role}_expression": expression, f"{role}_blendshapes": weights}
+    for index, role in enumerate(("source", "reference", "target")):
+        draw(root / f"photographs_pairs_validation/000_{role}.webp", index)
+        pair |= {f"{role}_file": f"000_{role}.webp", f"{role}_landmarks68": points}
+    write("photographs_pairs_validation", "pairs.parquet", [pair])
+    return root
+
+
 def make_affectnet(root: Path) -> Path:
     """The 2017 release."""
     header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
@@ -178,6 +218,7 @@ MAKERS = {
     "rafd": make_rafd,
     "rafdb": make_rafdb,
     "rendered_faces": make_rendered_faces,
+    "rendered_people": make_rendered_people,
 }
 
 

@@ -83,9 +83,10 @@ def test_no_person_is_in_two_splits(make, load, name):
 def test_a_picture_taken_away_is_gone_from_the_rows(make, load, name):
     folder = make(name)
     config = next(iter(CORPORA[name].splits))
-    before = load(name, folder, "train", config=config)
+    split = CORPORA[name].splits[config][0]
+    before = load(name, folder, split, config=config)
     (folder / before[0]["file"]).unlink()
-    after = load(name, folder, "train", config=config)
+    after = load(name, folder, split, config=config)
     assert after._fingerprint != before._fingerprint
     assert after["file"][:] == before["file"][1:]
 
@@ -93,11 +94,12 @@ def test_a_picture_taken_away_is_gone_from_the_rows(make, load, name):
 @pytest.mark.parametrize("name", CORPORA)
 def test_empty_and_false_pictures_are_skipped_with_a_count(make, load, name, caplog):
     folder = make(name)
-    files = load(name, folder, "train")["file"][:]
+    split = next(iter(CORPORA[name].splits.values()))[0]
+    files = load(name, folder, split)["file"][:]
     (folder / files[0]).write_bytes(b"")
     (folder / files[1]).write_text("<html>please log in</html>")
     with caplog.at_level(logging.WARNING, logger="leed_hub"):
-        rows = load(name, folder, "train")
+        rows = load(name, folder, split)
     assert rows["file"][:] == files[2:]
     assert [record.message for record in caplog.records if "pictures missing or unreadable: 2" in record.message]
 
