@@ -1,12 +1,21 @@
-"""Talking to the Hugging Face Hub: files of one commit in, a saved model out, and one sentence when it goes wrong."""
+"""Talking to the Hugging Face Hub: files of one commit in, files of one commit out, one sentence when it goes wrong."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token, hf_hub_download, resolve_revision
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    get_token,
+    hf_hub_download,
+    resolve_revision,
+)
 from huggingface_hub.errors import (
     DisabledRepoError,
     FileMetadataError,
@@ -24,13 +33,15 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import get_session
 from safetensors import SafetensorError, safe_open
 
-from leed_hub.errors import HubError, ModelLoadError
+from leed_hub.errors import CorpusError, HubError, ModelLoadError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
 CONNECT_S = 10.0
 PUSH_ANSWER_S = 60.0  # a commit of large files takes the Hub a while
+
+RepoType = Literal["model", "dataset"]
 
 CONVERT = (
     "leed_hub opens no pickles; convert it once where you trust it: "
@@ -42,27 +53,32 @@ def download_files(
     repo_id: str,
     filenames: list[str],
     *,
+    repo_type: RepoType = "model",
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike | None = None,
     local_files_only: bool = False,
     force_download: bool = False,
 ) -> list[Path]:
-    """Fetch a model's files, all from the one commit that `revision` names when the call begins.
+    """Fetch a repository's files, all from the one commit that `revision` names when the call begins.
 
     A Hub that is down is made up for by the cache, where that holds the files.
 
     Raises:
         HubError: if the Hub refuses or cannot be reached.
-        ModelLoadError: if the repository lacks one of the files.
+        ModelLoadError: if a model's repository lacks one of the files.
+        CorpusError: if a dataset's does.
     """
-    with _one_sentence(repo_id, revision), _patience(constants.HF_HUB_ETAG_TIMEOUT):
+    with _one_sentence(repo_id, revision, repo_type), _patience(constants.HF_HUB_ETAG_TIMEOUT):
         options = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        options["repo_type"] = repo_type
         try:
             commit = resolve_revision(repo_id, revision=revision, **options)
         except HfHubHTTPError as error:
             # resolve_revision makes up for a Hub that is down, but not for one that has heard too much from us.
-            cached = _cached_commit(repo_id, revision, cache_dir) if error.response.status_code == 429 else None
+            cached = (
+                _cached_commit(repo_id, revision, cache_dir, repo_type) if error.response.status_code == 429 else None
+            )
             if cached is None or force_download:
                 raise
             commit = cached
@@ -72,14 +88,18 @@ def download_files(
                 path = hf_hub_download(repo_id, name, revision=commit, force_download=force_download, **options)
             except RemoteEntryNotFoundError as error:
                 hint = f" If it holds pytorch_model.bin: {CONVERT}." if name == WEIGHTS else ""
-                raise ModelLoadError(f"The Hub model {repo_id} has no {name}.{hint}") from error
+                wrong = CorpusError if repo_type == "dataset" else ModelLoadError
+                raise wrong(f"The Hub {repo_type} {repo_id} has no {name}.{hint}") from error
             paths.append(Path(path))
         return paths
 
 
-def _cached_commit(repo_id: str, revision: str | None, cache_dir: str | os.PathLike | None) -> str | None:
+def _cached_commit(
+    repo_id: str, revision: str | None, cache_dir: str | os.PathLike | None, repo_type: RepoType
+) -> str | None:
+    options = {"cache_dir": cache_dir, "repo_type": repo_type, "local_files_only": True}
     try:
-        return resolve_revision(repo_id, revision=revision, cache_dir=cache_dir, local_files_only=True)
+        return resolve_revision(repo_id, revision=revision, **options)
     except RevisionResolutionError:
         return None
 
@@ -105,26 +125,69 @@ def push_folder(
     """
     folder = Path(folder)
     _check_folder(folder)
+    contents = {name: folder / name for name in (WEIGHTS, CONFIG, CARD)}
+    options = {"token": token, "private": private, "revision": revision}
+    return push_files(contents, repo_id, commit_message=commit_message or "Push model with leed_hub", **options)
+
+
+def push_files(
+    contents: dict[str, Path],
+    repo_id: str,
+    *,
+    commit_message: str,
+    repo_type: RepoType = "model",
+    token: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    replaced_suffix: str | None = None,
+) -> str:
+    """Send files to the Hub in one commit; the repository, and the branch that `revision` names, are made if need be.
+
+    Args:
+        contents: name in the repository -> file; the card's snippets get the repository's own id.
+        repo_id: org/name.
+        commit_message: of the one commit.
+        repo_type: what the repository is.
+        token, private, revision: as for `push_folder`.
+        replaced_suffix: files of this suffix that are there but not among `contents` are deleted.
+    Returns:
+        str: address of the commit; of the newest one where nothing has changed.
+    Raises:
+        HubError: if the Hub refuses or cannot be reached.
+    """
+    api = HfApi(token=writing_token(token))
+    card = contents[CARD].read_text(encoding="utf-8")
+    with _one_sentence(repo_id, revision, repo_type, pushing=True), _patience(PUSH_ANSWER_S):
+        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private or None, exist_ok=True).repo_id
+        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
+            raise HubError(f"{repo_id} exists and is public: make it private in its settings, or push to a new name.")
+        if revision is not None and not revision.startswith("refs/"):
+            api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        card = card.replace(REPO_PLACEHOLDER, json.dumps(repo_id))
+        operations: list = [
+            CommitOperationAdd(path_in_repo=name, path_or_fileobj=card.encode() if name == CARD else path)
+            for name, path in contents.items()
+        ]
+        if replaced_suffix is not None:
+            there = api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+            stale = (name for name in there if name.endswith(replaced_suffix) and name not in contents)
+            operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
+        commit = api.create_commit(
+            repo_id, operations, repo_type=repo_type, commit_message=commit_message, revision=revision
+        )
+    return commit.commit_url
+
+
+def writing_token(token: str | None = None) -> str:
+    """The token given, or the one that is saved or set.
+
+    Raises:
+        HubError: if there is none.
+    """
     token = token or get_token()
     if not token:
         raise HubError("No Hub token was found: run `hf auth login`, or set HF_TOKEN, with a token that may write.")
-    api = HfApi(token=token)
-    card = (folder / CARD).read_text(encoding="utf-8")
-    with _one_sentence(repo_id, revision, pushing=True), _patience(PUSH_ANSWER_S):
-        repo_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
-        if private and not api.model_info(repo_id).private:
-            raise HubError(f"{repo_id} exists and is public: make it private in its settings, or push to a new name.")
-        if revision is not None and not revision.startswith("refs/"):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        card = card.replace(REPO_PLACEHOLDER, json.dumps(repo_id))
-        contents = {WEIGHTS: folder / WEIGHTS, CONFIG: folder / CONFIG, CARD: card.encode()}
-        commit = api.create_commit(
-            repo_id,
-            [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in contents.items()],
-            commit_message=commit_message or "Push model with leed_hub",
-            revision=revision,
-        )
-    return commit.commit_url
+    return token
 
 
 def _check_folder(folder: Path) -> None:
@@ -190,22 +253,24 @@ def _patience(answer_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def _one_sentence(repo_id: str, revision: str | None, *, pushing: bool = False) -> Iterator[None]:
+def _one_sentence(repo_id: str, revision: str | None, repo_type: RepoType, *, pushing: bool = False) -> Iterator[None]:
     """Turn whatever huggingface_hub raises into a `HubError` that says what to do."""
     try:
         yield
     except (HTTPError, OSError, RevisionResolutionError, HFValidationError, ValueError) as error:
-        raise HubError(_sentence(error, repo_id, revision, pushing)) from error
+        raise HubError(_sentence(error, repo_id, revision, repo_type, pushing)) from error
 
 
-def _sentence(error: Exception, repo_id: str, revision: str | None, pushing: bool) -> str:
-    page = f"{constants.ENDPOINT}/{repo_id}"
+def _sentence(error: Exception, repo_id: str, revision: str | None, repo_type: RepoType, pushing: bool) -> str:
+    is_dataset = repo_type == "dataset"
+    page = f"{constants.ENDPOINT}/{'datasets/' if is_dataset else ''}{repo_id}"
     if isinstance(error, RevisionResolutionError | LocalEntryNotFoundError):
         if not isinstance(error.__cause__, HTTPError | FileMetadataError):
             at = f" at {revision}" if revision else ""
+            kind = "--repo-type dataset " if is_dataset else ""
             return (
                 f"{repo_id}{at} is not in the cache, and the Hub is not to be asked (HF_HUB_OFFLINE or "
-                f"local_files_only): run `hf download {repo_id}` once where there is a network."
+                f"local_files_only): run `hf download {kind}{repo_id}` once where there is a network."
             )
         error = error.__cause__
     match error:
@@ -218,9 +283,10 @@ def _sentence(error: Exception, repo_id: str, revision: str | None, pushing: boo
         case RevisionNotFoundError():
             return f"{repo_id} has no revision {revision!r}: choose a branch, tag or commit of {page}/commits/main."
         case RepositoryNotFoundError() if not pushing:
+            lack = "The Hub" if is_dataset else f"There is no folder {repo_id} here, and the Hub"
+            name = repo_id if is_dataset else "of that name"
             return (
-                f"There is no folder {repo_id} here, and the Hub shows you no model of that name: check the spelling, "
-                "or run `hf auth login` if it is private."
+                f"{lack} shows you no {repo_type} {name}: check the spelling, or run `hf auth login` if it is private."
             )
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it."

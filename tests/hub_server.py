@@ -27,7 +27,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 TOKEN = "hf_loopbackTokenThatMayWrite"
 READ_TOKEN = "hf_loopbackTokenThatMayOnlyRead"
-LFS_SUFFIXES = (".safetensors", ".bin")
+LFS_SUFFIXES = (".safetensors", ".bin", ".parquet")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -119,7 +119,7 @@ class LoopbackHub:
 
     Attributes:
         url: its address, for HF_ENDPOINT.
-        repositories: by "org/name"; tests may fill it directly.
+        repositories: by "org/name", those of datasets by "datasets/org/name"; tests may fill it directly.
         faults: a part of a request's path -> the `Fault` that meets it.
         log: all requests so far.
     """
@@ -197,19 +197,23 @@ class LoopbackHub:
             ("GET", "/api/whoami-v2"): self._whoami,
             ("POST", "/api/repos/create"): self._create,
             ("POST", "/api/validate-yaml"): self._validate_yaml,
-            ("POST", "/api/models/{org}/{name}/branch/{revision}"): self._branch,
-            ("POST", "/api/models/{org}/{name}/preupload/{revision}"): self._preupload,
-            ("POST", "/{org}/{name}.git/info/lfs/objects/batch"): self._lfs_batch,
             ("PUT", "/_lfs/{oid}"): self._lfs_upload,
             ("POST", "/_lfs/verify"): self._lfs_verify,
-            ("POST", "/api/models/{org}/{name}/commit/{revision}"): self._commit,
-            ("GET", "/api/models/{org}/{name}"): self._info,
-            ("GET", "/api/models/{org}/{name}/revision/{revision}"): self._info,
-            ("GET", "/api/models/{org}/{name}/tree/{revision}"): self._tree,
-            ("GET", "/api/models/{org}/{name}/refs"): self._refs,
-            ("GET", "/{org}/{name}/resolve/{revision}/{path:path}"): self._resolve,
             ("GET", "/_cdn/{sha}/{path:path}"): self._large_file,
         }
+        for api, files in (("/api/models", ""), ("/api/datasets", "/datasets")):
+            routes |= {
+                ("POST", api + "/{org}/{name}/branch/{revision}"): self._branch,
+                ("POST", api + "/{org}/{name}/preupload/{revision}"): self._preupload,
+                ("POST", files + "/{org}/{name}.git/info/lfs/objects/batch"): self._lfs_batch,
+                ("POST", api + "/{org}/{name}/commit/{revision}"): self._commit,
+                ("GET", api + "/{org}/{name}"): self._info,
+                ("GET", api + "/{org}/{name}/revision/{revision}"): self._info,
+                ("GET", api + "/{org}/{name}/tree/{revision}"): self._tree,
+                ("GET", api + "/{org}/{name}/tree/{revision}/{folder:path}"): self._tree,
+                ("GET", api + "/{org}/{name}/refs"): self._refs,
+                ("GET", files + "/{org}/{name}/resolve/{revision}/{path:path}"): self._resolve,
+            }
         for (method, path), handler in routes.items():
             app.add_api_route(path, handler, methods=["GET", "HEAD"] if method == "GET" else [method])
         return app
@@ -233,7 +237,8 @@ class LoopbackHub:
 
     def _find(self, request: Request, revision: str = "main") -> tuple[Repository, str]:
         """The repository and commit a path names, or the refusal the Hub would answer with."""
-        repository = self.repositories.get("{org}/{name}".format(**request.path_params))
+        kind = "datasets/" if "/datasets/" in request.url.path else ""
+        repository = self.repositories.get(kind + "{org}/{name}".format(**request.path_params))
         token = _token(request)
         if repository is None or (repository.is_private and token not in (TOKEN, READ_TOKEN)):
             raise _Refusal(404 if token else 401, "RepoNotFound", "Repository not found")
@@ -252,11 +257,12 @@ class LoopbackHub:
         _authorise(request)
         wanted = await request.json()
         name = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
-        answer = {"url": f"{self.url}/{name}", "name": name}
-        if name in self.repositories:
-            return JSONResponse({"error": "You already created this model repo", **answer}, 409)
-        self.repositories[name] = Repository(name, is_private=wanted.get("visibility") == "private")
-        self.repositories[name].commit({})
+        key = ("datasets/" if wanted.get("type") == "dataset" else "") + name
+        answer = {"url": f"{self.url}/{key}", "name": name}
+        if key in self.repositories:
+            return JSONResponse({"error": "You already created this repo", **answer}, 409)
+        self.repositories[key] = Repository(key, is_private=wanted.get("visibility") == "private")
+        self.repositories[key].commit({})
         return JSONResponse(answer)
 
     async def _validate_yaml(self) -> Response:
@@ -316,6 +322,8 @@ class LoopbackHub:
                 files[value["path"]] = StoredFile(base64.b64decode(value["content"]), is_lfs=False)
             elif entry["key"] == "lfsFile":
                 files[value["path"]] = StoredFile(self._uploads[value["oid"]], is_lfs=True)
+            elif entry["key"] == "deletedFile":
+                del files[value["path"]]
         oid = repository.commit(files, revision)
         return JSONResponse({"commitOid": oid, "commitUrl": f"{self.url}/{repository.name}/commit/{oid}"})
 
@@ -323,17 +331,31 @@ class LoopbackHub:
         repository, sha = self._find(request, revision)
         siblings = [{"rfilename": name, "size": len(file.content)} for name, file in repository.commits[sha].items()]
         state = {"sha": sha, "private": repository.is_private, "gated": repository.is_gated, "siblings": siblings}
-        return JSONResponse({"id": repository.name, "tags": [], "downloads": 0, "likes": 0, **state})
+        return JSONResponse(
+            {"id": repository.name.removeprefix("datasets/"), "tags": [], "downloads": 0, "likes": 0, **state}
+        )
 
-    async def _tree(self, request: Request, revision: str) -> Response:
+    async def _tree(self, request: Request, revision: str, folder: str = "") -> Response:
+        """The files and folders right below a folder; all files below it if the query says `recursive`."""
         repository, sha = self._find(request, revision)
-        entries = []
+        start = f"{folder}/" if folder else ""
+        is_recursive = request.query_params.get("recursive", "").lower() in ("true", "1")
+        entries = {}
         for name, file in repository.commits[sha].items():
-            entry = {"type": "file", "path": name, "size": len(file.content), "oid": file.git_oid}
+            inner, below, _ = name.removeprefix(start).partition("/")
+            if not name.startswith(start):
+                continue
+            if below and not is_recursive:
+                oid = hashlib.sha1(f"{sha} {start}{inner}".encode()).hexdigest()
+                entries[start + inner] = {"type": "directory", "path": start + inner, "size": 0, "oid": oid}
+                continue
+            entries[name] = {"type": "file", "path": name, "size": len(file.content), "oid": file.git_oid}
             if file.is_lfs:
-                entry["lfs"] = {"oid": file.sha256, "size": len(file.content), "pointerSize": len(file.pointer)}
-            entries.append(entry)
-        return JSONResponse(entries)
+                lfs = {"oid": file.sha256, "size": len(file.content), "pointerSize": len(file.pointer)}
+                entries[name]["lfs"] = lfs
+        if folder and not entries:
+            raise _Refusal(404, "EntryNotFound", f"{folder} does not exist on {revision}")
+        return JSONResponse(list(entries.values()))
 
     async def _refs(self, request: Request) -> Response:
         repository, _ = self._find(request)
