@@ -1,4 +1,4 @@
-"""The command line `leed-hub`: edit, edit-video, classify, read-video, evaluate, push, export.
+"""The command line `leed-hub`: edit, edit-video, classify, read-video, evaluate, push, push-corpus, export.
 
 Bad input gets one sentence and exit code 2.
 """
@@ -500,6 +500,20 @@ def push(
         from leed_hub.hub import push_folder
 
         print(push_folder(folder, repo_id, private=private))
+
+
+@app.command("push-corpus")
+def push_corpus_command(
+    name: Annotated[str, typer.Argument(help="A corpus that may be passed on: rendered_faces or rendered_people.")],
+    data_dir: Annotated[Path, typer.Argument(help="Its folder or archive.")],
+    repo_id: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where it goes on the Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as private.")] = False,
+) -> None:
+    """Send a corpus to the Hub as a dataset, which `corpus: ORG/NAME` in a training config reads."""
+    with plain_errors():
+        from leed_hub.data.pushing import push_corpus
+
+        print(push_corpus(name, data_dir, repo_id, private=private))
 
 
 @app.command()

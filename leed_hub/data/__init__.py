@@ -1,11 +1,13 @@
-"""Corpora of faces as `datasets`: files the user already has, read in place.
+"""Corpora of faces as `datasets`: files the user already has, read in place, or datasets on the Hub.
 
 faces = load_corpus("fer2013", "corpora/fer2013.zip", "train")
 faces[0]["image"], faces.features["label"].names
+pairs = load_corpus("org/name", None, "validation", config="pairs")
 """
 
 import os
 import re
+from collections.abc import Iterable
 
 import datasets
 
@@ -15,6 +17,7 @@ from leed_hub.data.corpus import CorpusBuilder
 from leed_hub.data.facial_expressions import FacialExpressions
 from leed_hub.data.fer2013 import FER2013
 from leed_hub.data.folder import Folder
+from leed_hub.data.hub_datasets import HubDataset
 from leed_hub.data.london import London
 from leed_hub.data.rafd import RaFD
 from leed_hub.data.rafdb import RAFDB
@@ -35,51 +38,55 @@ CORPORA: dict[str, type[CorpusBuilder]] = {
     "rendered_people": RenderedPeople,
 }
 
-__all__ = ["CORPORA", "CorpusBuilder", "load_corpus"]
+__all__ = ["CORPORA", "CorpusBuilder", "corpus_kind", "load_corpus"]
 
 
 def load_corpus(
     name: str,
-    data_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
     split: str,
     *,
     config: str | None = None,
     streaming: bool = False,
     cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
 ) -> datasets.Dataset | datasets.IterableDataset:
     """Read one split of a corpus.
 
     Args:
-        name: a key of `CORPORA`.
-        data_dir: the corpus' folder or, for `fer2013` and `facial_expressions` also as published, its zip archive.
+        name: a key of `CORPORA`, or "org/name" or "org/name@revision" of a Hub dataset that `push_corpus` made.
+        data_dir: the corpus' folder or, for `fer2013` and `facial_expressions` also as published, its zip archive; not
+            looked at for a Hub dataset, which is downloaded.
         split: a split of the corpus, several joined by "+", or a part such as "train[:100]" (not when streaming).
         config: for `affectnet` "eight" or "seven", for the rendered corpora "faces" or "pairs"; the first if None.
         streaming: read while iterating instead of building a table in the cache first.
         cache_dir: where tables are kept; the `datasets` default if None.
+        token: for a Hub dataset; None for the saved one.
     Returns:
         datasets.Dataset | datasets.IterableDataset: rows with at least `image`, `label` (of `EXPRESSIONS`, -1 where the
         corpus gives none), `subject` (None where unknown) and `file` (relative to `data_dir`).
     Raises:
         CorpusError: if a name is unknown, the files are not laid out as expected, or the split holds no picture.
+        HubError: if the Hub refuses or cannot be reached.
     """
-    if name not in CORPORA:
-        raise CorpusError(f"There is no corpus {name!r}; choose one of {', '.join(CORPORA)}.")
-    builder_class = CORPORA[name]
-    config = config or next(iter(builder_class.splits))
-    if config not in builder_class.splits:
-        raise CorpusError(f"{name} has no config {config!r}; choose one of {', '.join(builder_class.splits)}.")
+    on_hub = HubDataset.find(name, token=token) if "/" in name else None
+    known = on_hub.about.rows if on_hub else CORPORA[known_corpus(name)].splits
+    config = config or next(iter(known))
+    if config not in known:
+        raise CorpusError(f"{name} has no config {config!r}; choose one of {', '.join(known)}.")
     parts = [re.fullmatch(r"\s*(\w+)\s*(\[[^\]]*\])?\s*", part) for part in split.split("+")]
     wanted = {part[1] if part else split for part in parts}
-    _check_splits(name, wanted, builder_class.splits[config])
+    _check_splits(name, wanted, known[config])
     if streaming and any(part[2] for part in parts):
         raise CorpusError(f"{name}: streaming reads whole splits, so {split!r} cannot be cut; use .take(n) instead.")
 
-    builder = builder_class(data_dir=str(data_dir), config_name=config, cache_dir=cache_dir and str(cache_dir))
-    present = builder.present_splits()
-    if not wanted <= set(present):
-        raise builder.layout_error(
-            builder.files.location, f"only {', '.join(present)}" if present else "another part of it"
-        )
+    if on_hub:
+        place, builder = "the Hub", on_hub.builder(config, wanted, cache_dir)
+    else:
+        builder = CORPORA[name](data_dir=str(data_dir), config_name=config, cache_dir=cache_dir and str(cache_dir))
+        place, present = builder.files.location, builder.present_splits()
+        if not wanted <= set(present):
+            raise builder.layout_error(place, f"only {', '.join(present)}" if present else "another part of it")
     if streaming:
         return builder.as_streaming_dataset("+".join(part[1] for part in parts))
     try:
@@ -88,17 +95,39 @@ def load_corpus(
         cause = _first_cause(error)
         if isinstance(cause, CorpusError):
             raise cause from None
-        place = builder.files.location
         raise CorpusError(f"{name} could not be read from {place}: {type(cause).__name__}: {cause}") from error
     if not any(builder.info.splits[part].num_examples for part in wanted):
-        raise CorpusError(f"{name}: no picture of the split {split!r} is in {builder.files.location}.")
+        raise CorpusError(f"{name}: no picture of the split {split!r} is in {place}.")
     try:
         return builder.as_dataset(split=split)
     except ValueError as error:  # of a cut such as "train[5:2]"
         raise CorpusError(f"{name}: the split {split!r} cannot be read: {error}") from error
 
 
-def _check_splits(name: str, wanted: set[str], known: tuple[str, ...]) -> None:
+def corpus_kind(name: str, *, token: str | bool | None = None) -> str:
+    """The key of `CORPORA` whose rows a corpus has: the name itself, or what a Hub dataset "org/name" was made from.
+
+    Raises:
+        CorpusError: if the name is unknown or the Hub dataset was not made by `push_corpus`.
+        HubError: if the Hub refuses or cannot be reached.
+    """
+    return known_corpus(HubDataset.find(name, token=token).about.corpus if "/" in name else name)
+
+
+def known_corpus(name: str) -> str:
+    """The name, if it is one of `CORPORA`.
+
+    Raises:
+        CorpusError: if it is not.
+    """
+    if name not in CORPORA:
+        raise CorpusError(
+            f"There is no corpus {name!r}; choose one of {', '.join(CORPORA)}, or ORG/NAME of a dataset on the Hub."
+        )
+    return name
+
+
+def _check_splits(name: str, wanted: set[str], known: Iterable[str]) -> None:
     for split in sorted(wanted - set(known)):
         raise CorpusError(f"{name} has no split {split!r}; choose from {', '.join(known)}.")
 

@@ -31,6 +31,7 @@ class CorpusAbout:
         title, licence, homepage, citation: for the dataset's info; the citation is BibTeX.
         layout: the files `data_dir` has to hold, in words.
         access: one sentence that says where the corpus is published or whom to ask.
+        may_be_passed_on: whether leed_hub may send it to the Hub.
     """
 
     title: str
@@ -39,6 +40,7 @@ class CorpusAbout:
     citation: str
     layout: str
     access: str
+    may_be_passed_on: bool = False
 
 
 def person_share(person: str) -> float:

@@ -65,6 +65,10 @@ class CorpusFiles:
             for name in self._sizes:
                 yield _stamp(self._path(name), name)
 
+    def size(self, name: str) -> int:
+        """How many bytes a file has, unpacked."""
+        return self._sizes[name]
+
     def read(self, name: str) -> bytes:
         """The bytes of one file."""
         if self.is_zip:

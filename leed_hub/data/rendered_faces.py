@@ -32,6 +32,7 @@ class RenderedFaces(RenderedCorpus):
   howpublished={https://github.com/ICT-VGL/ICT-FaceKit}}""",
         layout="train/, validation/ and train_twins/ with metadata.parquet, and pairs_validation/ with pairs.parquet",
         access="It is made for leed_hub; ask its maintainers for a copy.",
+        may_be_passed_on=True,
     )
     tables = {
         "faces": {

@@ -43,6 +43,7 @@ class RenderedPeople(RenderedCorpus):
   howpublished={https://github.com/ICT-VGL/ICT-FaceKit}}""",
         layout="posed/ and photographs/ with metadata.parquet, and photographs_pairs_validation/ with pairs.parquet",
         access="It is made for leed_hub; ask its maintainers for a copy.",
+        may_be_passed_on=True,
     )
     tables = {
         "faces": {"posed": "posed/metadata.parquet", "photographs": "photographs/metadata.parquet"},
