@@ -11,8 +11,10 @@ from PIL import Image
 
 import leed_hub.data
 from leed_hub.errors import CorpusError
-from leed_hub.evaluation import evaluate_editing, evaluate_recognition, write_json
+from leed_hub.evaluation import evaluate_editing, evaluate_recognition, record_in_card, write_json
 from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.card import CardFacts
+from leed_hub.models.leed import LEEDConfig, LEEDModel
 
 
 @pytest.fixture
@@ -87,6 +89,30 @@ def test_the_tables_own_file_names_are_read_and_sources_without_yaw_count_as_fro
     assert (result["n"], result["n_frontal"], result["n_profile"]) == (3, 3, 0)
     assert result["error_ratio"] == result["error_ratio_frontal"] == 1.0
     assert result["error_ratio_profile"] is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "corpus", "protocol"),
+    [
+        ("pairs_validation", "Rendered faces", "3 triplets with exact targets, persons in no training split"),
+        (
+            "photographs_pairs_validation",
+            "Rendered people",
+            "3 triplets with exact targets, persons in no training split",
+        ),
+        ("mine", "Triplets", "3 triplets with exact targets, persons perhaps seen in training"),
+    ],
+)
+def test_the_card_says_whose_triplets_were_edited(pairs_dir, tmp_path_factory, folder, corpus, protocol):
+    root = tmp_path_factory.mktemp("root")
+    pairs_dir.rename(root / folder)
+    model = LEEDModel(LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=8, expression_dim=4))
+    older = {"name": "error_ratio", "value": 0.5, "dataset": "Rendered faces", "split": "elsewhere"}
+    model.save_pretrained(root / "model", card=CardFacts(metrics=[older]))
+    record_in_card(model, root / "model", evaluate_editing(return_source, root / folder))
+    entries = CardFacts.read(root / "model").metrics
+    written = {"name": "error_ratio", "value": 1.0, "dataset": corpus, "split": folder, "protocol": protocol}
+    assert older in entries and written in entries
 
 
 def test_a_missing_picture_is_named(pairs_dir):

@@ -50,9 +50,9 @@ _FAIRNESS = (
 _ENTRIES = {
     "editing": (
         _Entries(
-            RENDERED,
-            "pairs_validation",
-            "{n} triplets with exact targets, persons in no training split",
+            "{corpus}",
+            "{split}",
+            "{n} triplets with exact targets, {seen}",
             ("error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr"),
         ),
     ),

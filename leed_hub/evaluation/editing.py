@@ -15,6 +15,7 @@ from leed_hub.evaluation.rows import SEED
 from leed_hub.metrics import EditingMetrics
 
 _ROLES = ("source", "reference", "target")
+_HELD_OUT = {"pairs_validation": "Rendered faces", "photographs_pairs_validation": "Rendered people"}  # folder: corpus
 _OPTIONAL_COLUMNS = ("source_yaw", *(f"{role}_file" for role in _ROLES))
 
 
@@ -33,11 +34,13 @@ def evaluate_editing(
         progress (bool): show a progress bar.
     Returns:
         dict: that of `EditingMetrics.compute`, and `error_ratio_neutral_source`, `error_ratio_expressive_source` with
-            `n_neutral_source`, `n_expressive_source`: does the face start from the neutral expression or another.
+            `n_neutral_source`, `n_expressive_source`: does the face start from the neutral expression or another; and
+            `corpus`, `split`, `seen`: what the folder's name tells of it, in words for a card.
     Raises:
         CorpusError: if a file or a column is missing or cannot be read.
     """
     folder = Path(data_dir)
+    split = folder.resolve().name
     pairs = _read_pairs(folder)[:limit]
     metrics = EditingMetrics(seed=SEED)
     for pair in track(pairs, description="Editing", disable=not progress):
@@ -48,6 +51,9 @@ def evaluate_editing(
     neutral = np.array([pair["source_expression"] == "neutral" for pair in pairs], dtype=bool)
     return {
         "measured": "editing",
+        "corpus": _HELD_OUT.get(split, "Triplets"),
+        "split": split,
+        "seen": "persons in no training split" if split in _HELD_OUT else "persons perhaps seen in training",
         **metrics.compute(),
         "n_neutral_source": int(neutral.sum()),
         "n_expressive_source": int((~neutral).sum()),
