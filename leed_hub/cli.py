@@ -31,8 +31,8 @@ Card = Annotated[
     bool, typer.Option("--card", help="Also write the numbers into the card of MODEL, which must be a folder.")
 ]
 JsonFile = Annotated[Path, typer.Option("--json", help="Where the numbers go.")]
-Corpus = Annotated[str, typer.Option(help="Name of a corpus, such as fer2013.")]
-CorpusDir = Annotated[Path, typer.Option("--data-dir", help="Its folder or archive.")]
+Corpus = Annotated[str, typer.Option(help="Name of a corpus, such as fer2013, or ORG/NAME of one on the Hub.")]
+CorpusDir = Annotated[Path | None, typer.Option("--data-dir", help="Its folder or archive; none for one on the Hub.")]
 Split = Annotated[str, typer.Option(help="Its split, such as test_private.")]
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="Read each face and its mirror image, and average their logits.")
@@ -313,9 +313,9 @@ def evaluate_editing_command(
 @evaluate_app.command("recognition")
 def evaluate_recognition_command(
     corpus: Corpus,
-    data_dir: CorpusDir,
     split: Split,
     json_file: JsonFile,
+    data_dir: CorpusDir = None,
     model: Model = None,
     aligner: CropAligner = Aligner.none,
     mirrored: Mirrored = False,
@@ -335,9 +335,9 @@ def evaluate_recognition_command(
 @evaluate_app.command("calibration")
 def evaluate_calibration_command(
     corpus: Corpus,
-    data_dir: CorpusDir,
     split: Annotated[str, typer.Option(help="The split to fit on, such as test_public: not one that is reported.")],
     json_file: JsonFile,
+    data_dir: CorpusDir = None,
     model: Model = None,
     aligner: CropAligner = Aligner.none,
     mirrored: Mirrored = False,
@@ -365,9 +365,9 @@ def evaluate_calibration_command(
 @evaluate_app.command("robustness")
 def evaluate_robustness_command(
     corpus: Corpus,
-    data_dir: CorpusDir,
     split: Split,
     json_file: JsonFile,
+    data_dir: CorpusDir = None,
     model: Model = None,
     aligner: CropAligner = Aligner.none,
     mirrored: Mirrored = False,
@@ -406,9 +406,9 @@ def evaluate_fairness_command(
 @evaluate_app.command("non-faces")
 def evaluate_non_faces_command(
     corpus: Corpus,
-    data_dir: CorpusDir,
     split: Split,
     json_file: JsonFile,
+    data_dir: CorpusDir = None,
     london: Annotated[Path | None, typer.Option(help="Folder of the London Set, for pieces of its portraits.")] = None,
     model: Model = None,
     aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,

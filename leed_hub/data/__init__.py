@@ -83,6 +83,8 @@ def load_corpus(
     if on_hub:
         place, builder = "the Hub", on_hub.builder(config, wanted, cache_dir)
     else:
+        if data_dir is None:
+            raise CorpusError(f"Which folder or archive holds {name}? Give it as data_dir (--data-dir).")
         builder = CORPORA[name](data_dir=str(data_dir), config_name=config, cache_dir=cache_dir and str(cache_dir))
         place, present = builder.files.location, builder.present_splits()
         if not wanted <= set(present):

@@ -20,7 +20,7 @@ from leed_hub.models.expression_encoder import ExpressionEncoderConfig
 def evaluate_calibration(
     recognizer,
     corpus: str,
-    data_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
     split: str,
     *,
     aligner: str = "none",

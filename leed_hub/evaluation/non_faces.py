@@ -28,7 +28,7 @@ CORNER, HAIR = 0.28, 0.14  # sides of what is cut from a portrait, as shares of 
 def evaluate_non_faces(
     recognizer,
     corpus: str,
-    data_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
     split: str,
     *,
     london_dir: str | os.PathLike | None = None,

@@ -14,7 +14,7 @@ PROBE_ROWS = 10_000
 def evaluate_recognition(
     recognizer,
     corpus: str,
-    data_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
     split: str,
     *,
     aligner: str = "none",
@@ -36,7 +36,7 @@ def evaluate_recognition(
             result has `logits` (N, K), `expression_code` (N, D), and `non_expression_code` (N, D) or None; what an
             aligner needs besides, `CorpusReader` says.
         corpus (str): a name that `leed_hub.data.load_corpus` knows.
-        data_dir (str | os.PathLike): where that corpus lies.
+        data_dir (str | os.PathLike | None): where that corpus lies; None for one on the Hub.
         split (str): the split to score.
         aligner (str): how the largest face is found in pictures that are not framed as the network wants them, see
             `CorpusReader`; "none" takes all pictures whole.

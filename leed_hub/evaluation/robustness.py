@@ -14,7 +14,7 @@ from leed_hub.metrics import wilson_interval
 def evaluate_robustness(
     recognizer,
     corpus: str,
-    data_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
     split: str,
     *,
     aligner: str = "none",

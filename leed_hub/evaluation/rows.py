@@ -53,7 +53,9 @@ def drawn_rows(count: int, limit: int | None) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(SEED))[:limit].sort().values
 
 
-def scored_rows(corpus: str, data_dir: str | os.PathLike, split: str, class_names: tuple[str, ...], limit: int | None):
+def scored_rows(
+    corpus: str, data_dir: str | os.PathLike | None, split: str, class_names: tuple[str, ...], limit: int | None
+):
     """A corpus' rows to score a recogniser on, as `rows_of_classes` gives them.
 
     Raises:
@@ -63,9 +65,9 @@ def scored_rows(corpus: str, data_dir: str | os.PathLike, split: str, class_name
 
     rows, labels, unmatched = rows_of_classes(load_corpus(corpus, data_dir, split), class_names, limit)
     if len(rows) == 0:
+        place = f" in {data_dir}" if data_dir is not None else ""
         raise CorpusError(
-            f"The {split} split of {corpus} in {data_dir} has no row of the recogniser's classes "
-            f"({', '.join(class_names)})."
+            f"The {split} split of {corpus}{place} has no row of the recogniser's classes ({', '.join(class_names)})."
         )
     return rows, labels, unmatched
 

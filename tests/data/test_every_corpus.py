@@ -139,6 +139,8 @@ def test_relative_and_absolute_folders_are_one(make, load, monkeypatch):
 def test_unknown_names_are_refused_with_the_choices(make, load):
     with pytest.raises(CorpusError, match="no corpus 'faces'; choose one of affectnet, cfee, .*rendered_faces"):
         load("faces", ".", "train")
+    with pytest.raises(CorpusError, match="Which folder or archive holds fer2013"):
+        load("fer2013", None, "train")
     with pytest.raises(CorpusError, match="fer2013 has no split 'test'; choose from train, test_public, test_private"):
         load("fer2013", make("fer2013"), "test")
     with pytest.raises(CorpusError, match="affectnet has no config 'six'; choose one of eight, seven"):

@@ -67,6 +67,19 @@ def load(hub, home, *cases, token=TOKEN, **environment):
     return client.stdout.splitlines()
 
 
+EVALUATE = """
+from types import SimpleNamespace
+import torch
+from leed_hub.evaluation import evaluate_recognition
+class Reader:
+    labels = ("neutral", "happiness")
+    def read_crops(self, crops):
+        logits = torch.eye(2)[[0] * len(crops)]
+        return SimpleNamespace(logits=logits, expression_code=logits, non_expression_code=None)
+print(evaluate_recognition(Reader(), "org/copy", None, "posed", probe_split=None)["n"])
+"""
+
+
 @pytest.fixture
 def pushed(hub, make, tmp_path):
     """The repository of the rendered people."""
@@ -90,6 +103,11 @@ def test_the_cards_own_snippet_works_without_leed_hub(hub, pushed, tmp_path):
     code = 'import datasets\nprint({s: len(r) for s, r in datasets.load_dataset("org/copy", "faces").items()})'
     client = hub.run_client(code, tmp_path)
     assert client.stdout == "{'posed': 5, 'photographs': 3}\n", client.stderr
+
+
+def test_evaluations_take_a_corpus_of_the_hub_too(hub, pushed, tmp_path):
+    client = hub.run_client(EVALUATE, tmp_path)
+    assert client.stdout == "4\n", client.stderr  # the fifth face has no name
 
 
 def test_a_second_push_sends_nothing_and_a_smaller_one_removes_what_is_left_over(hub, make, pushed, tmp_path):
