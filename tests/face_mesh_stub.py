@@ -41,7 +41,9 @@ def picture_of(levels):
     The right half is the same slope of grey in all pictures, so that they are alike, as faces are.
     """
     bands = np.repeat(np.clip(np.rint(levels), 0, 255).astype(np.uint8), BAND)
-    picture = np.repeat(np.broadcast_to(bands[:, None, None], (SIDE, SIDE, 1)), 3, axis=2).copy()
+    columns = 3 * (-1) ** np.arange(SIDE)  # a little texture, for what is flat looks destroyed
+    picture = np.clip(bands[:, None].astype(int) + columns, 0, 255).astype(np.uint8)
+    picture = np.repeat(picture[..., None], 3, axis=2)
     picture[:, SIDE // 2 :] = np.linspace(10, 245, SIDE, dtype=np.uint8)[:, None, None]
     return picture
 
@@ -55,4 +57,4 @@ def levels_of(picture):
 def stub_mesh(picture):
     """The mesh of the features that a picture's bands stand for; None for a black picture."""
     levels = levels_of(picture)
-    return landmarks_of(REST + (levels - 128) / LEVELS_PER_UNIT) if levels.max() > 0 else None
+    return landmarks_of(REST + (levels - 128) / LEVELS_PER_UNIT) if levels.max() > 5 else None
