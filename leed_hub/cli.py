@@ -476,6 +476,36 @@ def evaluate_photographs_command(
         report(numbers, json_file, editor, model if card else None)
 
 
+@evaluate_app.command("transfer")
+def evaluate_transfer_command(
+    sources: Annotated[Path, typer.Option(help="Folder of photographs to edit.")],
+    references: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of expressions; NAME_n.jpg is the neutral face of NAME.jpg, neutral*.jpg a reference."
+        ),
+    ],
+    json_file: Annotated[Path, typer.Option("--json", "--json-file", help="Where the numbers go.")],
+    model: Model = None,
+    aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,
+    card: Card = False,
+) -> None:
+    """See whether edits of any photographs follow their references, judged by networks that are not ours."""
+    with plain_errors():
+        from leed_hub.evaluation import FaceIdentity, FaceMesh, evaluate_transfer
+        from leed_hub.pipelines import ExpressionEditor
+
+        mesh = FaceMesh()
+        try:
+            identity = FaceIdentity()
+        except ConfigError as error:
+            identity = None
+            print(f"Note: identity is not measured. {error}", file=sys.stderr)
+        editor = ExpressionEditor.from_pretrained(model, aligner=aligner)
+        numbers = evaluate_transfer(editor, sources, references, mesh=mesh, identity=identity, progress=True)
+        report(numbers, json_file, editor, model if card else None)
+
+
 def report(numbers: dict, json_file: Path, pipeline, card_folder: str | None) -> None:
     """Write all numbers, print the single ones, and put the main ones into the card of a saved model."""
     from leed_hub.evaluation import record_in_card, write_json

@@ -12,6 +12,8 @@ from leed_hub.evaluation.calibration import evaluate_calibration, save_temperatu
 from leed_hub.evaluation.card import record_in_card
 from leed_hub.evaluation.disentanglement import evaluate_disentanglement
 from leed_hub.evaluation.editing import evaluate_editing
+from leed_hub.evaluation.face_identity import FaceIdentity
+from leed_hub.evaluation.face_mesh import FaceMesh
 from leed_hub.evaluation.fairness import evaluate_fairness
 from leed_hub.evaluation.files import write_json
 from leed_hub.evaluation.non_faces import evaluate_non_faces
@@ -19,8 +21,11 @@ from leed_hub.evaluation.photographs import evaluate_photographs
 from leed_hub.evaluation.recognition import evaluate_recognition
 from leed_hub.evaluation.robustness import evaluate_robustness
 from leed_hub.evaluation.strength import evaluate_strength
+from leed_hub.evaluation.transfer import evaluate_transfer
 
 __all__ = [
+    "FaceIdentity",
+    "FaceMesh",
     "evaluate_calibration",
     "evaluate_disentanglement",
     "evaluate_editing",
@@ -30,6 +35,7 @@ __all__ = [
     "evaluate_recognition",
     "evaluate_robustness",
     "evaluate_strength",
+    "evaluate_transfer",
     "record_in_card",
     "save_temperature",
     "write_json",

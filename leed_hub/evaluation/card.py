@@ -14,6 +14,7 @@ from leed_hub.models.hub import HubModel
 
 RENDERED, LONDON = "Rendered faces", "Face Research Lab London Set"
 NON_FACES = "Pictures without faces"
+WILD = "Photographs in the wild"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,20 @@ _PHOTOGRAPHS = (
     ("smiles_happy", "the persons' own smiles called happy"),
     ("happy_ratio", "edits over own smiles"),
     ("neutral_edits_happy", "smiles still called happy at strength 0"),
+)
+_TRANSFER = (
+    (
+        "five movements of MediaPipe's face mesh, asked by the reference and made; shuffled: asked by another one",
+        ("correlation", "correlation_shuffled", "slope", "slope_shuffled"),
+    ),
+    ("mean movement, shares of the distance between the eyes", ("motion_by_neutral_references", "landmark_noise")),
+    ("mean difference in the face, of 255, between edits and from the source", ("spread", "distance_to_source")),
+    ("share of edits whose face is not found any more, or destroyed", ("broken_share",)),
+    ("median ratio to the source's variance of the Laplacian", ("sharpness_mouth", "sharpness_eyes")),
+    (
+        "mean cosine distance by dlib's recognition network, of edits from sources and of sources from each other",
+        ("identity_distance", "identity_distance_others"),
+    ),
 )
 _FAIRNESS = (
     f"Photographs of the {LONDON} (CC BY 4.0): share read as the person posed, Wilson's 95 % interval and number of "
@@ -185,6 +200,12 @@ _ENTRIES = {
             ("validation", "_unseen", "in no training split"),
         )
         for name, words in _PHOTOGRAPHS
+    ),
+    "transfer": tuple(
+        _Entries(
+            WILD, "chosen by whoever measured", f"{words}; {{n_sources}} sources, {{n_references}} references", names
+        )
+        for words, names in _TRANSFER
     ),
 }
 

@@ -1,21 +1,30 @@
-"""Metrics: how near an edit comes to its target, how well expressions are recognised, what leaks, what is disentangled.
+"""Metrics: how near an edit comes to its target or reference, how well expressions are recognised, what leaks.
 
 Each result is a plain dict that `json` can write; a value that cannot be computed is None, never NaN.
 """
 
 from leed_hub.metrics.calibration import fit_temperature
+from leed_hub.metrics.destruction import destruction_signs, is_destroyed
 from leed_hub.metrics.disentanglement import cross_validated_probe, retrieval_accuracy
 from leed_hub.metrics.editing import EditingMetrics
+from leed_hub.metrics.face_geometry import face_features
+from leed_hub.metrics.following import following_scores
 from leed_hub.metrics.intervals import bootstrap_ratio_interval, wilson_interval
 from leed_hub.metrics.leakage import probe_leakage
 from leed_hub.metrics.readout import kernel_readout
 from leed_hub.metrics.recognition import recognition_scores
+from leed_hub.metrics.sharpness import face_sharpness
 
 __all__ = [
     "EditingMetrics",
     "bootstrap_ratio_interval",
     "cross_validated_probe",
+    "destruction_signs",
+    "face_features",
+    "face_sharpness",
     "fit_temperature",
+    "following_scores",
+    "is_destroyed",
     "kernel_readout",
     "probe_leakage",
     "recognition_scores",

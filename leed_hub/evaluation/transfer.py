@@ -1,0 +1,350 @@
+"""Measure an editor on photographs in the wild: does an edit follow its reference, and what does it cost?
+
+There is no exact target, so networks that are not ours judge: a mesh of landmarks says how far faces move, another
+network who they are.
+"""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from leed_hub.errors import BadImageError, CorpusError, NoFaceError
+from leed_hub.evaluation.rows import SEED
+from leed_hub.images import load_image
+from leed_hub.metrics import bootstrap_ratio_interval
+from leed_hub.metrics.destruction import LIMITS, destruction_signs, is_destroyed
+from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features
+from leed_hub.metrics.following import following_scores
+from leed_hub.metrics.sharpness import FACE_PX, REGIONS, cut_box, face_sharpness
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+LONG_SIDE = 1024  # larger photographs are reduced to it first, for the time
+OWN_NEUTRAL, NEUTRAL = "_n", "neutral"  # how the names of neutral pictures end and begin
+NOISE_QUALITY = 75
+NOSE = 4  # of the mesh
+
+Mesh = Callable[[np.ndarray], np.ndarray | None]
+Identity = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass
+class _Reference:
+    """A reference, its features (5,), those of its person's neutral picture, and whether it is neutral itself."""
+
+    name: str
+    picture: Image.Image
+    features: np.ndarray
+    own_neutral: np.ndarray | None
+    is_neutral: bool
+
+
+@dataclass
+class _Edited:
+    """What was measured of a source and its edits, one for each of R references; NaN for what could not be.
+
+    Attributes:
+        neutralised: features of the source made neutral, (5,).
+        edits: features of the edits, (R, 5).
+        noise: how the source's features change when it is recompressed, and moved by a pixel, (2, 5), absolute.
+        distances: mean |edit - source| in the face's box, (R,), 0..255.
+        spread: mean |edit - another edit| there, over all pairs; NaN if there is one alone.
+        signs: of destruction, one dict an edit.
+        sharpness: for each region, (R + 1,): of the edits, then of the source.
+        descriptors: who the source, the recompressed source and the edits are, (R + 2, D), or None.
+    """
+
+    neutralised: np.ndarray
+    edits: np.ndarray
+    noise: np.ndarray
+    distances: np.ndarray
+    spread: float
+    signs: list[dict[str, float]]
+    sharpness: dict[str, np.ndarray] = field(default_factory=dict)
+    descriptors: np.ndarray | None = None
+
+
+def evaluate_transfer(
+    editor: Callable,
+    sources: str | os.PathLike,
+    references: str | os.PathLike,
+    *,
+    mesh: Mesh,
+    identity: Identity | None = None,
+    progress: bool = False,
+) -> dict:
+    """Give every source the expression of every reference, and see whether its landmarks move as asked.
+
+    Asked is a reference's movement: its features (`metrics.face_geometry`) minus those of its own person's neutral
+    picture where there is one, else minus the mean of all the references' neutral pictures, or of all neutralised
+    sources where there is none. Made is the edit's movement from the source made neutral by the editor.
+
+    Args:
+        editor: called as `editor(source, reference)` and `editor(source, None, 0.0)` with RGB PIL pictures; the result
+            has `.image`, a PIL picture of the source's size, and, where a locator found the face, `.faces` with `.box`,
+            the edited one first.
+        sources (str | os.PathLike): folder of photographs; of several faces the largest counts.
+        references (str | os.PathLike): folder of photographs; `NAME_n.jpg` is the neutral picture of the person in
+            `NAME.jpg` and no reference, and a file whose name begins with `neutral` is a neutral reference.
+        mesh: a picture (H, W, 3) uint8 RGB -> the largest face's landmarks (468, 3), or None; such as `FaceMesh`.
+        identity: a picture and its landmarks -> a descriptor of length 1, such as `FaceIdentity`. None: not measured.
+        progress (bool): show a progress bar.
+    Returns:
+        dict: of the references that are not neutral, means over `FEATURES`, and `..._FEATURE` of each:
+            `correlation`, `slope`: of made with asked, over all pairs (`metrics.following`); `correlation_shuffled`,
+                `slope_shuffled`: the control, asked by another reference; all with `..._interval`, a bootstrap over
+                sources.
+            `motion_asked`, `motion_made`: mean size, as shares of the distance between the eyes.
+        Of neutral references:
+            `motion_by_neutral_references`: mean size of what they make; `landmark_noise`: the same of recompressing or
+                moving the source by a pixel, what the mesh cannot see.
+        Of all references, over edits or sources:
+            `spread`: mean difference (0..255, in the face's box) between a source's edits by different references;
+            `distance_to_source`: of the edits from the source.
+            `broken_share`: edits in which the face is not found any more (`lost_share`) or visibly destroyed
+                (`destroyed_share`, by `metrics.destruction`).
+            `sharpness_mouth`, `sharpness_eyes`: median ratio of the edit's sharpness to the source's, and
+                `..._of_medians`, the ratio of both medians.
+            `identity_distance`: mean cosine distance of edits from their sources; `identity_distance_others`: of
+                sources from each other, which must be far more; `identity_distance_itself`: of sources from themselves,
+                recompressed. None without `identity`.
+        `n_sources`, `n_references`, `n_neutral_references`, `n_own_neutral` (references with their person's neutral
+            picture), `n_edits`, `n_pairs` (edits by references that are not neutral, whose landmarks were found),
+            `n_sources_skipped`, `n_references_skipped` (unreadable, or mesh and editor find no face or not the same).
+        `neutral_of_others`: what stood in for missing neutral pictures. `features`, `signs`, `by_reference`: details.
+    Raises:
+        CorpusError: if a folder is missing, or has no usable picture, or all references are neutral.
+    """
+    lenders, n_references_skipped = _read_references(editor, Path(references), mesh)
+    expressive = [i for i, lender in enumerate(lenders) if not lender.is_neutral]
+    if not expressive:
+        raise CorpusError(f"{references} has no picture of an expression in which a face is found.")
+    measured, n_sources_skipped = [], 0
+    for path in track(_picture_files(Path(sources)), description="Editing", disable=not progress):
+        one = _measure(editor, path, lenders, mesh, identity)
+        if one is None:
+            n_sources_skipped += 1
+        else:
+            measured.append(one)
+    if not measured:
+        raise CorpusError(f"{sources} has no picture in which mesh and editor find the same face.")
+
+    neutralised = np.stack([one.neutralised for one in measured])
+    made = np.stack([one.edits for one in measured]) - neutralised[:, None]  # (N, R, 5)
+    asked, baseline = _asked(lenders, neutralised)
+    following = following_scores(asked[expressive], made[:, expressive], FEATURES, seed=SEED)
+    features = following.pop("features")
+    neutral = [i for i, lender in enumerate(lenders) if lender.is_neutral]
+    return {
+        "measured": "transfer",
+        "n_sources": len(measured),
+        "n_sources_skipped": n_sources_skipped,
+        "n_references": len(expressive),
+        "n_neutral_references": len(neutral),
+        "n_references_skipped": n_references_skipped,
+        "n_own_neutral": sum(lenders[i].own_neutral is not None for i in expressive),
+        "n_edits": len(measured) * len(lenders),
+        "neutral_of_others": baseline,
+        **following,
+        **{f"{kind}_{name}": features[name][kind] for kind in ("correlation", "slope") for name in FEATURES},
+        "motion_asked": _mean(np.abs(asked[expressive])),
+        "motion_made": _mean(np.abs(made[:, expressive])),
+        "motion_by_neutral_references": _mean(np.abs(made[:, neutral])),
+        "landmark_noise": _mean(np.stack([one.noise for one in measured])),
+        "spread": _mean(np.array([one.spread for one in measured])),
+        "distance_to_source": _mean(np.stack([one.distances for one in measured])),
+        **_breakage(measured),
+        **_sharpness(measured),
+        **_identity(measured),
+        "features": features,
+        "by_reference": {
+            lender.name: {
+                "is_neutral": lender.is_neutral,
+                "has_own_neutral": lender.own_neutral is not None,
+                "asked": dict(zip(FEATURES, asked[i].tolist(), strict=True)),
+                "made": {name: _mean(made[:, i, k]) for k, name in enumerate(FEATURES)},
+            }
+            for i, lender in enumerate(lenders)
+        },
+    }
+
+
+def _picture_files(folder: Path) -> list[Path]:
+    """The folder's pictures, by name."""
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is no folder: give one with photographs ({', '.join(sorted(ENDINGS))}).")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+
+
+def _read_picture(path: Path) -> Image.Image:
+    """An RGB picture of at most `LONG_SIDE`."""
+    picture = load_image(path)
+    picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _features(mesh: Mesh, picture: Image.Image | np.ndarray) -> np.ndarray | None:
+    landmarks = mesh(np.asarray(picture))
+    return None if landmarks is None else face_features(landmarks)
+
+
+def _read_references(editor: Callable, folder: Path, mesh: Mesh) -> tuple[list[_Reference], int]:
+    """The references in which mesh and editor find a face, and how many are left out."""
+    paths = _picture_files(folder)
+    neutrals = {path.stem: path for path in paths if path.stem.endswith(OWN_NEUTRAL)}
+    references, n_skipped = [], 0
+    for path in paths:
+        if path.stem in neutrals:
+            continue
+        try:
+            picture = _read_picture(path)
+            features = _features(mesh, picture)
+            editor(picture, None, 0.0)  # asks only whether it finds a face
+            own = neutrals.get(path.stem + OWN_NEUTRAL)
+            own_features = None if own is None else _features(mesh, _read_picture(own))
+        except (BadImageError, NoFaceError):
+            features = None
+        if features is None:
+            n_skipped += 1
+            continue
+        is_neutral = path.stem.lower().startswith(NEUTRAL)
+        references.append(_Reference(path.stem, picture, features, own_features, is_neutral))
+    return references, n_skipped
+
+
+def _measure(
+    editor: Callable, path: Path, references: list[_Reference], mesh: Mesh, identity: Identity | None
+) -> _Edited | None:
+    """Edit a source by every reference; None if mesh and editor do not find the same face in it."""
+    try:
+        source = _read_picture(path)
+        pixels = np.asarray(source)
+        landmarks = mesh(pixels)
+        if landmarks is None:
+            return None
+        neutralised = editor(source, None, 0.0)
+    except (BadImageError, NoFaceError):
+        return None
+    faces = getattr(neutralised, "faces", ())
+    if faces:
+        x, y = landmarks[NOSE, :2]
+        x0, y0, x1, y1 = faces[0].box
+        if not (x0 <= x <= x1 and y0 <= y <= y1):
+            return None
+
+    recompressed = _recompress(source)
+    edits = [np.asarray(editor(source, reference.picture).image.convert("RGB")) for reference in references]
+    meshes = [mesh(edit) for edit in edits]
+    box = face_box(landmarks)
+    scale = min(1.0, FACE_PX / max(box[3] - box[1], 1.0))
+    before, *crops = (cut_box(picture, box, scale) for picture in (pixels, *edits))
+    pairs = [_difference(one, other) for one, other in combinations(crops, 2)]
+    sharpness = [face_sharpness(picture, landmarks) for picture in (*edits, pixels)]
+    return _Edited(
+        neutralised=_or_nan(_features(mesh, neutralised.image.convert("RGB"))),
+        edits=np.stack([_or_nan(None if points is None else face_features(points)) for points in meshes]),
+        noise=np.abs(
+            [
+                _or_nan(_features(mesh, changed)) - face_features(landmarks)
+                for changed in (recompressed, np.roll(pixels, 1, axis=(0, 1)))
+            ]
+        ),
+        distances=np.array([_difference(crop, before) for crop in crops]),
+        spread=float(np.mean(pairs)) if pairs else np.nan,
+        signs=[destruction_signs(crop, before) for crop in crops],
+        sharpness={region: np.array([one[region] for one in sharpness]) for region in REGIONS},
+        descriptors=None
+        if identity is None
+        else np.stack([identity(picture, landmarks) for picture in (pixels, recompressed, *edits)]),
+    )
+
+
+def _or_nan(features: np.ndarray | None) -> np.ndarray:
+    return np.full(len(FEATURES), np.nan) if features is None else features
+
+
+def _recompress(picture: Image.Image) -> np.ndarray:
+    """The picture after a JPEG of moderate quality."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=NOISE_QUALITY)
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(np.int16) - other).mean())
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """The mean of what could be measured."""
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else None
+
+
+def _asked(references: list[_Reference], neutralised: np.ndarray) -> tuple[np.ndarray, str]:
+    """What each reference asks for, (R, 5), and what stands for the neutral face of those without their own."""
+    known = [one.own_neutral for one in references if one.own_neutral is not None]
+    known += [one.features for one in references if one.is_neutral]
+    baseline = f"mean of {len(known)} neutral pictures of references" if known else "mean of the neutralised sources"
+    mean = np.mean(known, axis=0) if known else np.nanmean(neutralised, axis=0)
+    return np.stack(
+        [one.features - (mean if one.own_neutral is None else one.own_neutral) for one in references]
+    ), baseline
+
+
+def _breakage(measured: list[_Edited]) -> dict:
+    """Shares of edits in which the face is lost or destroyed."""
+    lost = np.array([np.isnan(one.edits).any(axis=1) for one in measured])  # (N, R)
+    destroyed = np.array([[is_destroyed(signs) for signs in one.signs] for one in measured])
+    broken = lost | destroyed
+    return {
+        "broken_share": float(broken.mean()),
+        "broken_share_interval": bootstrap_ratio_interval(broken.sum(axis=1), np.full(*broken.shape), seed=SEED),
+        "lost_share": float(lost.mean()),
+        "destroyed_share": float(destroyed.mean()),
+        "signs": {
+            name: {
+                "share_over_limit": float(np.mean([signs[name] > limit for one in measured for signs in one.signs])),
+                "largest": float(max(signs[name] for one in measured for signs in one.signs)),
+                "limit": limit,
+            }
+            for name, limit in LIMITS.items()
+        },
+    }
+
+
+def _sharpness(measured: list[_Edited]) -> dict:
+    """The edits' sharpness beside the sources', where the source has any."""
+    numbers = {}
+    for region in REGIONS:
+        values = np.stack([one.sharpness[region] for one in measured])
+        values = values[values[:, -1] > 0]
+        edits, sources = values[:, :-1], values[:, -1:]
+        numbers[f"sharpness_{region}"] = float(np.median(edits / sources)) if len(values) else None
+        numbers[f"sharpness_{region}_of_medians"] = (
+            float(np.median(edits) / np.median(sources)) if len(values) else None
+        )
+    return numbers
+
+
+def _identity(measured: list[_Edited]) -> dict:
+    """How far the edits are from their sources, and both ends of that scale."""
+    if measured[0].descriptors is None:
+        return dict.fromkeys(("identity_distance", "identity_distance_others", "identity_distance_itself"))
+    descriptors = np.stack([one.descriptors for one in measured])  # (N, R + 2, D)
+    own = descriptors[:, :1]
+    distances = 1 - (descriptors[:, 1:] * own).sum(axis=2)  # (N, R + 1)
+    others = 1 - (own[:, 0] @ own[:, 0].T)[~np.eye(len(own), dtype=bool)]
+    per_source = distances[:, 1:].mean(axis=1)
+    return {
+        "identity_distance": float(per_source.mean()),
+        "identity_distance_interval": bootstrap_ratio_interval(per_source, np.ones(len(own)), seed=SEED),
+        "identity_distance_others": _mean(others),
+        "identity_distance_itself": float(distances[:, 0].mean()),
+    }
