@@ -97,7 +97,7 @@ def test_an_editors_graphs_give_torchs_edit_for_one_face_and_for_eight(config, t
     torch.manual_seed(0)
     model = lively(LEEDModel(config))
     with torch.inference_mode():
-        moved = model(images(model, 2), images(model, 2).flip(-1)).edit.flow.abs().max()
+        moved = model.edit(images(model, 2), images(model, 2).flip(-1)).flow.abs().max()
     assert moved > 0.01 or not config.uses_flow  # else agreement would say little
     export.export_model(model, tmp_path)
     for batch in (1, 8):

@@ -67,7 +67,11 @@ class RunningNorm(nn.BatchNorm1d):
     """Bring each of D dimensions to zero mean and unit variance by running statistics, in training too.
 
     A batch's own statistics shift all its codes at random: by 0.18 of a deviation at 32 faces, where an expression
-    moves a dimension by 0.3. What learns from such codes learns to do too little.
+    moves a dimension by 0.3. What learns from such codes learns to do too little. The gradient, though, is that of
+    batch normalisation: a common shift or scale of a batch would only be undone by the statistics, some steps later,
+    and a network that is let to follow such a gradient runs ahead of them without end.
+
+    Source: batch renormalisation without its limits (Ioffe 2017, arXiv:1702.03275).
     """
 
     def __init__(self, dim: int):
@@ -75,13 +79,17 @@ class RunningNorm(nn.BatchNorm1d):
 
     def forward(self, codes: Tensor) -> Tensor:
         codes = codes.float()
-        if self.training:
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                share = max(self.momentum, 1 / float(self.num_batches_tracked))  # a plain mean to begin with
-                self.running_mean.lerp_(codes.mean(dim=0), share)
-                self.running_var.lerp_(codes.var(dim=0), share)
-        return (codes - self.running_mean) * (self.running_var + self.eps).rsqrt()
+        if not self.training:
+            return (codes - self.running_mean) * (self.running_var + self.eps).rsqrt()
+        mean, variance = codes.mean(dim=0), codes.var(dim=0)
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            share = max(self.momentum, 1 / float(self.num_batches_tracked))  # a plain mean to begin with
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(variance, share)
+            scale = ((variance + self.eps) / (self.running_var + self.eps)).sqrt()
+            shift = (mean - self.running_mean) * (self.running_var + self.eps).rsqrt()
+        return (codes - mean) * (variance + self.eps).rsqrt() * scale + shift
 
 
 class MLP(nn.Sequential):

@@ -9,6 +9,9 @@ The letters follow the paper where it names a thing and our reading where it doe
     T  transformer           (z_n, e)           -> d', the displacement that `e` makes on this person
     D  decoder               (x_A, z_A, z')     -> edited image, with z' = z_n(A) + strength * T(z_n(A), e(B))
     q  variational posterior q(d | e)           for the mutual expression information loss
+
+Every code is bounded, and so are the flow and the paint: whatever picture comes in, the decoder is asked for nothing
+far from what it has learned, and no pixel moves further than `max_flow`.
 """
 
 from dataclasses import dataclass
@@ -42,6 +45,8 @@ class LEEDConfig:
         identity_dim: numbers that the neutral mapping passes on of z. Few, as in e: what a wide code has to spare
             carries the other attribute along, faint but legible.
         expression_dim: numbers in the expression code e.
+        landmarks: how many landmarks of the face a point of the manifold tells.
+        max_flow: how far a pixel may be moved, as a share of half the crop's side; no input whatever moves one further.
         depths: residual blocks of the encoder at each of its four scales.
         refinements: residual blocks that the decoder adds at each of its three finer scales.
         uses_flow: whether the decoder may move pixels.
@@ -56,7 +61,9 @@ class LEEDConfig:
     widths: tuple[int, ...] = (48, 96, 128, 192)
     manifold_dim: int = 256
     identity_dim: int = 16
-    expression_dim: int = 12
+    expression_dim: int = 24
+    landmarks: int = 68
+    max_flow: float = 0.4
     depths: tuple[int, ...] = (1, 2, 2, 2)
     refinements: int = 1
     uses_flow: bool = True
@@ -81,6 +88,8 @@ class LEEDConfig:
             raise ConfigError(f"template must be eight fractions between 0 and 1; got {self.template}.")
         if self.pairs not in ("none", "neutral", "rendered"):
             raise ConfigError(f"pairs must be 'none', 'neutral' or 'rendered'; got {self.pairs!r}.")
+        if not 0 < self.max_flow <= 1:
+            raise ConfigError(f"max_flow must lie between 0 and 1; got {self.max_flow}.")
         if not (self.uses_flow or self.uses_color):
             raise ConfigError("at least one of uses_flow and uses_color must be true.")
 
@@ -105,6 +114,15 @@ class FaceEncoding:
     def displacement(self) -> Tensor:
         """d = z - z_n, (B, manifold_dim)."""
         return self.point - self.neutral_point
+
+    def __getitem__(self, indices: Tensor) -> "FaceEncoding":
+        """Some of the faces, by their indices (N,)."""
+        return FaceEncoding(
+            [scale[indices] for scale in self.features],
+            self.point[indices],
+            self.neutral_point[indices],
+            self.expression_code[indices],
+        )
 
 
 @dataclass
@@ -131,18 +149,24 @@ class LEEDTrainingOutput:
     """All that the losses look at.
 
     Attributes:
-        edit: the edited source.
-        source: the source's encoding.
-        reference: the reference's encoding.
-        posterior: mean and log variance of q(d | e) at the reference's code, (B, manifold_dim) each.
+        edit: the E edited sources.
+        faces: the encodings of all P pictures.
+        posterior: mean and log variance of q(d | e) at each picture's code, (P, manifold_dim) each.
+        landmarks: what z of each picture tells of its landmarks, (P, L, 2), x, y in -1..1 over the crop.
+        neutral_landmarks: likewise of z_n, (P, L, 2).
+        edited_landmarks: likewise of z', (E, L, 2).
     """
 
     edit: LEEDOutput
-    source: FaceEncoding
-    reference: FaceEncoding
+    faces: FaceEncoding
     posterior: tuple[Tensor, Tensor]
+    landmarks: Tensor
+    neutral_landmarks: Tensor
+    edited_landmarks: Tensor
 
 
+SKIN_PAINT = 0.4  # of a mask, where neither mouth nor eyes are
+POINT_LIMIT = 3.0  # of each number of a point, in standard deviations over the training's faces
 SQUEEZED = 32  # numbers that a cell of the two coarsest scales tells the manifold point
 
 
@@ -177,7 +201,35 @@ class FaceEncoder(nn.Module):
         for stage in self.stages:
             features.append(stage(features[-1]))
         squeezed = [squeeze(scale).flatten(1) for squeeze, scale in zip(self.squeezes, features[-2:], strict=True)]
-        return features[1:], self.to_point(torch.cat(squeezed, dim=1))
+        return features[1:], within_limits(self.to_point(torch.cat(squeezed, dim=1)))
+
+
+def within_limits(points: Tensor) -> Tensor:
+    """Points of the manifold, brought back to the border of the cloud that the decoder knows where they lie outside."""
+    return points.clamp(-POINT_LIMIT, POINT_LIMIT)
+
+
+class ExpressionExtractor(nn.Linear):
+    """X: d (B, manifold_dim) -> e (B, expression_dim), linear but for its length, which stays below `radius`.
+
+    Linear and without a constant, no displacement is no expression. The bound gives codes one scale: a face unlike all
+    that the training saw may have a long displacement, but not a long code.
+    """
+
+    def __init__(self, manifold_dim: int, expression_dim: int):
+        super().__init__(manifold_dim, expression_dim, bias=False)
+        self.radius = expression_dim**0.5
+
+    def forward(self, displacement: Tensor) -> Tensor:
+        return self.bounded(super().forward(displacement).float())
+
+    def bounded(self, code: Tensor) -> Tensor:
+        """A code of any length (B, expression_dim), brought below `radius`; short ones hardly change."""
+        return code * (1 + code.square().sum(dim=1, keepdim=True) / self.radius**2).rsqrt()
+
+    def straightened(self, code: Tensor) -> Tensor:
+        """The linear map's own answer from a bounded code: the inverse of `bounded`."""
+        return code * (1 - code.square().sum(dim=1, keepdim=True) / self.radius**2).clamp(min=1e-3).rsqrt()
 
 
 class PixelHead(nn.Sequential):
@@ -205,6 +257,7 @@ class FaceDecoder(nn.Module):
             nn.ModuleList(ModulatedResidualBlock(width, condition_dim) for _ in range(config.refinements))
             for width in (w2, w1, w0)
         )
+        self.max_flow = config.max_flow
         self.to_flow = PixelHead(w0, 2, config.patch // 2)
         self.to_paint = PixelHead(w0, 4, config.patch)
 
@@ -216,9 +269,9 @@ class FaceDecoder(nn.Module):
             h = up(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
             for block in refine:
                 h = block(h, condition)
-        flow = 0.1 * self.to_flow(h)  # a tenth of half the side: the size of a strong smile
-        paint = self.to_paint(h)  # (B, 4, H, W)
-        paint = paint.float()
+        # To begin with a tenth of half the side a unit: the size of a strong smile.
+        flow = self.max_flow * torch.tanh(self.to_flow(h).float() * (0.1 / self.max_flow))
+        paint = self.to_paint(h).float()  # (B, 4, H, W)
         return flow, torch.sigmoid(paint[:, :1] - 2), torch.tanh(paint[:, 1:])  # painting starts rare
 
 
@@ -244,7 +297,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
 
     Example:
         >>> model = LEEDModel(LEEDConfig(image_size=64)).eval()
-        >>> model(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)).edit.edited.shape
+        >>> model.edit(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)).edited.shape
         torch.Size([1, 3, 64, 64])
     """
 
@@ -255,19 +308,20 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.config = config
         self.encoder = FaceEncoder(config)
         z, e = config.manifold_dim, config.expression_dim
-        self.neutral_mapping = nn.Sequential(MLP(z, z, config.identity_dim), nn.Linear(config.identity_dim, z))
-        self.extractor = nn.Linear(z, e, bias=False)  # no displacement, no expression: 0 -> 0
+        self.neutral_mapping = nn.Sequential(nn.Linear(z, config.identity_dim), nn.Linear(config.identity_dim, z))
+        self.extractor = ExpressionExtractor(z, e)
         # What an expression does to everybody, and what it does to this person besides.
         self.transformer_common = nn.Linear(e, z, bias=False)
         self.transformer_personal = MLP(z + e, z, z)
         self.posterior = GaussianHead(e, z, z)
+        self.to_landmarks = nn.Linear(z, 2 * config.landmarks)
         self.decoder = FaceDecoder(config)
-        self.register_buffer("paintable", _face_window(config), persistent=False)
+        self.register_buffer("paintable", paint_window(config), persistent=False)
 
     def encode(self, images: Tensor) -> FaceEncoding:
         """Read faces: (B, 3, H, W) in [-1, 1] -> `FaceEncoding`."""
         features, point = self.encoder(images)
-        neutral_point = self.neutral_mapping(point)
+        neutral_point = within_limits(self.neutral_mapping(point))
         return FaceEncoding(features, point, neutral_point, self.extractor(point - neutral_point))
 
     def transform(self, neutral_point: Tensor, expression_code: Tensor) -> Tensor:
@@ -293,12 +347,13 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
             strength: 0 gives the neutral face, 1 the reference's expression, above 1 exaggerates; a number or (B, 1).
         """
         displacement = self.transform(source.neutral_point, expression_code)
-        target_point = source.neutral_point + strength * displacement
+        target_point = within_limits(source.neutral_point + strength * displacement)
         if isinstance(strength, Tensor) or strength in (0, 1):
             flow, mask, color = self._draw(source, target_point)
         else:
             neutral_flow, neutral_mask, neutral_color = self._draw(source, source.neutral_point)
-            full_flow, full_mask, full_color = self._draw(source, source.neutral_point + displacement)
+            full_point = within_limits(source.neutral_point + displacement)
+            full_flow, full_mask, full_color = self._draw(source, full_point)
             share = min(strength, 1.0)
             flow = torch.lerp(neutral_flow, full_flow, strength)
             mask = torch.lerp(neutral_mask, full_mask, share)
@@ -316,27 +371,53 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
             mask = torch.zeros_like(mask)
         return flow.float(), self.paintable * mask.float(), color.float()
 
-    def forward(self, source: Tensor, reference: Tensor, strength: float | Tensor = 1.0) -> LEEDTrainingOutput:
-        """Edit `source` (B, 3, H, W) to the expression of `reference` (B, 3, H, W), both in [-1, 1].
+    def edit(self, source: Tensor, reference: Tensor, strength: float | Tensor = 1.0) -> LEEDOutput:
+        """Give `source` (B, 3, H, W) the expression of `reference` (B, 3, H, W), both in [-1, 1]."""
+        return self.decode(source, self.encode(source), self.encode(reference).expression_code, strength)
 
-        Training goes through here; an application encodes a reference once and calls `decode`.
+    def forward(self, images: Tensor, source: Tensor, reference: Tensor, strength: Tensor) -> LEEDTrainingOutput:
+        """Read a batch's pictures once each and make its edits: a training step's one way through the network.
+
+        Args:
+            images: (P, 3, H, W) in [-1, 1].
+            source: (E,), which picture each edit starts from.
+            reference: (E,), which picture lends the expression.
+            strength: (E, 1), as in `decode`.
         """
-        source_encoding, reference_encoding = self.encode(source), self.encode(reference)
-        code = reference_encoding.expression_code
-        edit = self.decode(source, source_encoding, code, strength)
-        return LEEDTrainingOutput(edit, source_encoding, reference_encoding, self.posterior(code))
+        faces = self.encode(images)
+        codes = faces.expression_code
+        edit = self.decode(images[source], faces[source], codes[reference], strength)
+        points = (faces.point, faces.neutral_point, edit.target_point)
+        return LEEDTrainingOutput(edit, faces, self.posterior(codes), *map(self.landmarks, points))
+
+    def landmarks(self, points: Tensor) -> Tensor:
+        """Where the landmarks of a face at a point (B, manifold_dim) lie: (B, L, 2), x, y in -1..1 over the crop.
+
+        A linear reading, which gives the manifold its geometry: z_n tells where the neutral face's landmarks are, and
+        z' where the edit's shall be.
+        """
+        return self.to_landmarks(points.float()).unflatten(1, (-1, 2))
 
 
-def _face_window(config: LEEDConfig) -> Tensor:
-    """Where paint belongs, (1, 1, H, W): 1 on the face, falling to 0 around it.
+def paint_window(config: LEEDConfig) -> Tensor:
+    """How much may be painted where, (1, 1, H, W): all at mouth and eyes, a part of it on the face, nothing around it.
 
-    Photographs of one person differ in hair and background too, and a decoder taught by pairs of them paints there.
+    Mouths and lids open and close, which no warp can bring; elsewhere there are only folds to draw, and a mask that
+    cannot close keeps a face's skin whatever the decoder paints. Photographs of one person differ in hair and
+    background too, and a decoder taught by pairs of them would paint there.
     """
     x, y = torch.tensor(config.template).view(4, 2).T  # eyes, mouth corners
-    eyes, mouth = torch.stack([x[:2].mean(), y[:2].mean()]), torch.stack([x[2:].mean(), y[2:].mean()])
+    points = torch.stack([x, y], dim=1)
+    eyes, mouth = points[:2].mean(dim=0), points[2:].mean(dim=0)
     height = (mouth - eyes).norm()
     places = (torch.arange(config.image_size) + 0.5) / config.image_size
-    centre = eyes + 0.58 * (mouth - eyes)
-    across, down = (places - centre[0]) / (1.1 * height), (places - centre[1]) / (1.35 * height)
-    radius = (across[None, :].square() + down[:, None].square()).sqrt()  # 1 on the face's outline
-    return ((1.15 - radius) / 0.3).clamp(0, 1)[None, None]
+
+    def ellipse(centre: Tensor, across: float, down: float) -> Tensor:
+        """1 inside, falling to 0 around it; radii in distances from eyes to mouth."""
+        x, y = (places - centre[0]) / (across * height), (places - centre[1]) / (down * height)
+        return ((1.15 - (x[None, :].square() + y[:, None].square()).sqrt()) / 0.3).clamp(0, 1)
+
+    below = torch.stack([torch.zeros(()), height])
+    openings = [ellipse(mouth + 0.2 * below, 0.6, 0.62), *(ellipse(eye, 0.36, 0.28) for eye in points[:2])]
+    face = ellipse(eyes + 0.58 * (mouth - eyes), 1.1, 1.35)
+    return (face * torch.stack([torch.full_like(face, SKIN_PAINT), *openings]).amax(dim=0))[None, None]

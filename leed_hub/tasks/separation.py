@@ -26,81 +26,74 @@ def separate_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *, id
 
     Args:
         model: the trained editor, on the CPU; it stays as it is.
-        batches: of `EditingPairs`, a few thousand edits together, seen as the training sees them: fits on pictures
+        batches: of `EditingPairs`, a few thousand pictures together, seen as the training sees them: fits on pictures
             without its changes of light and framing do not hold for photographs.
-        identity_dim: numbers that the new N, which is linear, passes on; at most half as many as its hidden layer has.
+        identity_dim: numbers that the new N passes on.
     Raises:
         ConfigError: if no batch shows a person's neutral picture beside another one, or `identity_dim` is out of range.
     """
-    hidden = model.neutral_mapping[0][0].out_features
-    if not 1 <= identity_dim <= hidden // 2:
-        raise ConfigError(f"identity_dim must lie between 1 and {hidden // 2}; got {identity_dim}.")
+    if not 1 <= identity_dim <= model.config.manifold_dim:
+        raise ConfigError(f"identity_dim must lie between 1 and {model.config.manifold_dim}; got {identity_dim}.")
     model.eval()
     parts: list[tuple[Tensor, ...]] = []
-    count = 0
+    setups = 0
     for batch in batches:
-        source, reference = model.encode(batch["source"]), model.encode(batch["reference"])
-        mates = batch["as_source"] + count
+        faces = model.encode(batch["images"])
+        setup = batch["setup"] + setups
         parts.append(
-            (
-                *(source.point, source.neutral_point, source.expression_code, batch["source_is_neutral"], mates),
-                *(batch["corpus"], reference.point, reference.expression_code, batch["reference_is_neutral"]),
-            )
+            (faces.point, faces.neutral_point, faces.expression_code, setup, batch["is_neutral"], batch["corpus"])
         )
-        count += len(mates)
-    point, old_neutral, code, is_neutral, mates, corpus, others, other_code, other_is_neutral = map(
-        torch.cat, zip(*parts, strict=True)
-    )
-    paired = mates != torch.arange(count)
-    knows_neutral = paired & is_neutral[mates]
-    if not knows_neutral.any():
+        setups = int(setup.max()) + 1
+    point, old_neutral, code, setup, is_neutral, corpus = map(torch.cat, zip(*parts, strict=True))
+
+    # Each picture beside its setup's neutral one.
+    neutral_of = torch.full((setups,), -1)
+    neutral_of[setup[is_neutral]] = torch.nonzero(is_neutral).squeeze(1)
+    knows_neutral = neutral_of[setup] >= 0
+    paired = knows_neutral & ~is_neutral
+    if not paired.any():
         raise ConfigError("The codes cannot be separated: no person is known to be neutral in one picture of a pair.")
 
     # N: the directions in which one person's pictures agree, and from them the neutral picture's z. Persons are told
     # apart within the corpus that shows most pairs: what differs most between corpora is how they were made.
-    everybody = point[corpus == corpus[knows_neutral].mode().values]
+    everybody = point[corpus == corpus[paired].mode().values]
     centre = everybody.mean(dim=0)
-    steady = fisher_directions(point[paired], point[mates[paired]], everybody, identity_dim)
-    identity, other_identity = (point - centre) @ steady, (others - centre) @ steady
-    to_point = _fit(_with_one(identity[knows_neutral]), point[mates[knows_neutral]])
+    steady = fisher_directions(point[paired], point[neutral_of[setup[paired]]], everybody, identity_dim)
+    identity = (point - centre) @ steady
+    to_point = _fit(_with_one(identity[knows_neutral]), point[neutral_of[setup[knows_neutral]]])
     neutral_point = _with_one(identity) @ to_point
-    displacement, other_displacement = point - neutral_point, others - _with_one(other_identity) @ to_point
+    displacement = point - neutral_point
 
     # From here on without the corpora that show no pair, whose faces may lie so far off that they rule every fit.
-    shown = torch.nonzero(torch.isin(corpus, corpus[knows_neutral])).squeeze(1)
+    shown = torch.nonzero(torch.isin(corpus, corpus[paired])).squeeze(1)
 
     # X: the old code, and zero where a face is neutral.
-    zero = torch.cat([code[is_neutral], other_code[other_is_neutral]]).mean(dim=0)
-    codes = torch.cat([code[shown], other_code[shown]])
-    extractor = _fit(torch.cat([displacement[shown], other_displacement[shown]]), codes - zero)
+    straight = model.extractor.straightened(code)
+    extractor = _fit(displacement[shown], straight[shown] - straight[is_neutral].mean(dim=0))
 
     # T, and the decoder's first layer for what depends on the source alone: the way z' - z is the old one, with the
-    # batches' own references, with strangers, and at strength 0.
-    stranger = shown[torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))]
-    rows, referred = shown.repeat(3), torch.cat([shown, stranger, stranger])
+    # others' expressions and at strength 0.
+    generator = torch.Generator().manual_seed(0)
+    strangers = [shown[torch.randperm(len(shown), generator=generator)] for _ in range(3)]
+    rows, referred = shown.repeat(3), torch.cat(strangers)
     strength = torch.ones(len(rows), 1)
     strength[2 * len(shown) :] = 0
     start = point[rows]
-    wanted = old_neutral[rows] + strength * model.transform(old_neutral[rows], other_code[referred]) - start
-    code = other_displacement[referred] @ extractor
-    activity = _activity(model.transformer_personal[0], neutral_point[rows], code)
-    asked = torch.cat([code, activity], dim=1) * strength
+    wanted = old_neutral[rows] + strength * model.transform(old_neutral[rows], code[referred]) - start
+    new_code = model.extractor.bounded(displacement[referred] @ extractor)
+    activity = _activity(model.transformer_personal[0], neutral_point[rows], new_code)
+    asked = torch.cat([new_code, activity], dim=1) * strength
     explained = _fit(torch.cat([asked, _with_one(start)], dim=1), wanted)
-    common, personal = explained[: code.shape[1]], explained[code.shape[1] : asked.shape[1]]
+    common, personal = explained[: new_code.shape[1]], explained[new_code.shape[1] : asked.shape[1]]
     way = neutral_point[rows] - start + asked @ explained[: asked.shape[1]]
     rest = _fit(_with_one(start), wanted - way)
 
     separated = LEEDModel(dataclasses.replace(model.config, identity_dim=identity_dim))
     weights = model.state_dict()
     from_point, from_way = weights["decoder.condition.0.weight"].chunk(2, dim=1)
-    # Two units make a line: silu(x) - silu(-x) = x.
-    lines = torch.eye(identity_dim, hidden)
-    lines = lines - lines.roll(identity_dim, dims=1)
     weights |= {
-        "neutral_mapping.0.0.weight": lines.T @ steady.T,
-        "neutral_mapping.0.0.bias": lines.T @ -(centre @ steady),
-        "neutral_mapping.0.2.weight": lines,
-        "neutral_mapping.0.2.bias": torch.zeros(identity_dim),
+        "neutral_mapping.0.weight": steady.T,
+        "neutral_mapping.0.bias": -(centre @ steady),
         "neutral_mapping.1.weight": to_point[:-1].T,
         "neutral_mapping.1.bias": to_point[-1],
         "extractor.weight": extractor.T,

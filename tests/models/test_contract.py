@@ -37,7 +37,7 @@ def case(request):
 
 def outputs(model, images) -> dict[str, torch.Tensor]:
     """All tensors a forward pass gives, by name."""
-    output = model(images, images.flip(-1)).edit if isinstance(model, LEEDModel) else model(images)
+    output = model.edit(images, images.flip(-1)) if isinstance(model, LEEDModel) else model(images)
     return {name: value for name, value in vars(output).items() if isinstance(value, torch.Tensor)}
 
 
@@ -90,6 +90,7 @@ def test_images_leave_in_the_range_they_came_in(case):
         (LEEDConfig, "depths", (1, 2, 2)),
         (LEEDConfig, "depths", (1, 2, -1, 2)),
         (LEEDConfig, "refinements", -1),
+        (LEEDConfig, "max_flow", 0.0),
         (LEEDConfig, "pairs", "some"),
         (LEEDConfig, "template", (0.5,) * 7),
         (ExpressionEncoderConfig, "labels", ("neutral", "bored")),

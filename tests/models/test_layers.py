@@ -27,6 +27,27 @@ def test_a_code_hardly_depends_on_its_batch_once_the_statistics_stand():
     assert torch.stack(among_others).std(dim=0).max() < 0.02  # nn.BatchNorm1d: 0.18
 
 
+def test_running_norm_gives_no_gradient_to_what_its_statistics_would_undo():
+    norm = RunningNorm(4)
+    for seed in range(50):
+        norm(codes(32, seed))
+    batch = codes(32, 99).requires_grad_()
+    wanted = torch.randn(32, 4, generator=torch.Generator().manual_seed(5))
+    (norm(batch) * wanted).sum().backward()
+    spread = batch.detach() - batch.detach().mean(dim=0)
+    assert torch.allclose(batch.grad.sum(dim=0), torch.zeros(4), atol=1e-3)  # a common shift
+    assert torch.allclose((batch.grad * spread).sum(dim=0), torch.zeros(4), atol=1e-3)  # a common scale
+    assert batch.grad.abs().mean() > 0.01
+
+
+def test_in_training_and_after_it_a_code_is_normed_alike():
+    norm = RunningNorm(4)
+    for seed in range(50):
+        norm(codes(32, seed))
+    trained = norm(codes(32, 99)).detach()
+    assert torch.allclose(trained, norm.eval()(codes(32, 99)), atol=1e-5)
+
+
 def test_running_norm_passes_gradients_from_several_calls_at_once():
     norm, first, second = RunningNorm(4), codes(8, 0).requires_grad_(), codes(8, 1).requires_grad_()
     (norm(first).square().sum() + norm(second).square().sum()).backward()
