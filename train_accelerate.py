@@ -1,36 +1,50 @@
 """Train the editor, the recogniser or the face locator.
 
     accelerate launch train_accelerate.py --config configs/recognizer/1_small.yaml
-    accelerate launch train_accelerate.py --config configs/leed.yaml --resume
+    accelerate launch train_accelerate.py --config configs/editor.yaml --resume
 
 The same lines run on a CPU, on one GPU and on several. Two CPU processes start by
 `torchrun --standalone --nproc_per_node 2 train_accelerate.py ...` (`accelerate launch --cpu` starts only one).
-A run writes into the config's `output_dir`: TensorBoard logs, checkpoints, `train_config.json`, and folders that
-`from_pretrained` loads: `best/`, `last/`, and `finished/` where the config asks for a last step on the best weights.
+A run writes into the config's `output_dir`: TensorBoard logs, checkpoints, `run.json` (the whole config, the commit,
+the corpora's fingerprints, the time), and folders that `from_pretrained` loads: `best/`, `last/`, and `finished/` where
+the config asks for a last step on the best weights. Stages write into folders of their own below it.
 """
 
 import dataclasses
 import json
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 import yaml
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed, tqdm
 from timm.optim import create_optimizer_v2, list_optimizers
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from leed_hub.data.fingerprint import corpus_fingerprint
 from leed_hub.errors import ConfigError, LeedHubError
 from leed_hub.hub import push_folder
 from leed_hub.models.hub import CardFacts
-from leed_hub.recipes import build_recipe
-from leed_hub.training import anchors_of_step, generator_of_step, learning_rate, load_checkpoint, save_checkpoint
+from leed_hub.recipes import MODELS, Settings, build_recipe, read_settings
+from leed_hub.training import (
+    anchors_of_step,
+    computes_fast_in_bf16,
+    generator_of_step,
+    learning_rate,
+    load_checkpoint,
+    orthogonalise_in_float32,
+    save_checkpoint,
+)
+
+RUN = "run.json"
 
 
 @dataclass(kw_only=True)
@@ -45,21 +59,24 @@ class TrainConfig:
         init: a saved model's folder or Hub name: the training starts from its weights, and from fresh ones where the
             new network has parts that it lacks. Of several the mean is taken (Wortsman et al. 2022, arXiv:2203.05482).
         frozen: parts of the network, such as "encoder", that stay as they are, running statistics included.
-        steps: optimizer steps.
+        steps: optimizer steps; each training or each of its stages needs them.
         batch_size: pictures a process takes a step.
         optimizer: timm's name of it, such as "adamw" or "muon".
         learning_rate: the peak; it rises over `warmup_steps` and falls to 0 as a half cosine over the last
             `decay_steps`, by default all that follow.
         ema_halflife_steps: half-life of the weights' exponential moving average, which is what gets saved.
         max_gradient_norm: gradients are clipped to this norm.
-        mixed_precision: "no" or "bf16" (on GPUs and on CPUs with AVX512-BF16 or AMX).
+        mixed_precision: "no", "bf16", or "auto": bf16 where the machine computes in it fast (GPUs, and CPUs with
+            AVX512-BF16 or AMX).
         save_half: store the weights of `best/` as float16; they are computed with in float32 all the same.
         log_every, evaluate_every, checkpoint_every: in steps.
+        stages: trainings one after the other, each from the weights that the one before publishes: a `name` and what is
+            different from the fields above. Without stages the config is one training.
     """
 
     task: str
     output_dir: str
-    steps: int
+    steps: int = 0
     model: dict = field(default_factory=dict)
     losses: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
@@ -76,21 +93,53 @@ class TrainConfig:
     decay_steps: int | None = None
     ema_halflife_steps: int = 100
     max_gradient_norm: float = 1.0
-    mixed_precision: str = "bf16"
+    mixed_precision: str = "auto"
     save_half: bool = False
     log_every: int = 20
     evaluate_every: int = 500
     checkpoint_every: int = 500
+    stages: list[dict] = field(default_factory=list)
 
     def __post_init__(self):
+        if self.stages:  # each is checked as it will run
+            self.as_stages()
+            return
         for name in ("steps", "batch_size", "log_every", "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         CardFacts(**self.card)  # a card that cannot be written is better known before the training than after
         if self.optimizer not in list_optimizers():
             raise ConfigError(f"optimizer is a name of timm's, such as 'adamw' or 'muon'; got {self.optimizer!r}.")
-        if self.mixed_precision not in ("no", "bf16"):
-            raise ConfigError(f"mixed_precision must be 'no' or 'bf16'; got {self.mixed_precision!r}.")
+        if self.mixed_precision not in ("no", "bf16", "auto"):
+            raise ConfigError(f"mixed_precision must be 'no', 'bf16' or 'auto'; got {self.mixed_precision!r}.")
+        settings = self.settings()
+        if self.frozen:
+            with torch.device("meta"):
+                network = MODELS[self.task](settings.model)
+            for name in self.frozen:
+                submodule(network, name)
+
+    def settings(self) -> Settings:
+        """The task's part of the config, checked; a `ConfigError` names what is misspelt."""
+        return read_settings(self.task, self.model, self.losses, self.data)
+
+    def as_stages(self) -> list["TrainConfig"]:
+        """The trainings to run, in order; this config itself where it names no stages."""
+        if not self.stages:
+            return [self]
+        common = {name: value for name, value in vars(self).items() if name != "stages"}
+        found, names = [], [stage.get("name") for stage in self.stages]
+        if None in names or len(set(names)) < len(names):
+            raise ConfigError(f"Each stage needs a name of its own; got {names}.")
+        for number, stage in enumerate(self.stages, 1):
+            changes = {name: value for name, value in stage.items() if name != "name"}
+            if misplaced := {"task", "output_dir", "stages"} & changes.keys():
+                raise ConfigError(f"A stage cannot have {', '.join(sorted(misplaced))} of its own.")
+            if number > 1 and "init" in changes:
+                raise ConfigError("Only the first stage may start from other weights than those of the one before.")
+            output_dir = f"{self.output_dir}/{number}_{stage['name']}"
+            found.append(TrainConfig(**overlaid(common, changes) | {"output_dir": output_dir}))
+        return found
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -129,11 +178,35 @@ class Progress:
         vars(self).update(state)
 
 
-def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: str) -> Path:
-    """Run or go on with a training; returns the folder of what is to be published."""
+def train_stages(config: TrainConfig, *, resume: bool, max_steps: int | None, command: str) -> Path | None:
+    """Run or go on with a config's stages; returns the folder of what is to be published, None where steps are left.
+
+    With `resume`, stages that are done are passed over.
+    """
+    published, minutes = None, 0.0
+    for stage in config.as_stages():
+        if published is not None:
+            stage = dataclasses.replace(stage, init=str(published))
+        record = Path(stage.output_dir) / RUN
+        done = json.loads(record.read_text()) if resume and record.is_file() else {}
+        if not done.get("published"):
+            if not train(stage, resume=resume, max_steps=max_steps, command=command, minutes_before=minutes):
+                return None
+            done = json.loads(record.read_text())
+        published, minutes = Path(stage.output_dir) / done["published"], minutes + done["minutes"]
+    return published
+
+
+def train(
+    config: TrainConfig, *, resume: bool, max_steps: int | None, command: str, minutes_before: float = 0.0
+) -> bool:
+    """Run or go on with one training; tells whether it is done. What it publishes stands in its `run.json`."""
     output_dir = Path(config.output_dir)
+    precision = config.mixed_precision
+    if precision == "auto":
+        precision = "bf16" if computes_fast_in_bf16() else "no"
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
+        mixed_precision=precision,
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(output_dir), logging_dir=str(output_dir / "logs")),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
@@ -142,11 +215,14 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     device, rank, world_size = accelerator.device, accelerator.process_index, accelerator.num_processes
 
     # Networks, data and task.
-    recipe = build_recipe(config.task, config.model, config.losses, config.data)
+    settings = config.settings()
+    recipe = build_recipe(settings)
     model = recipe.model.to(memory_format=torch.channels_last)
     if config.init:
         warm_start(model, [config.init] if isinstance(config.init, str) else config.init)
     frozen = [submodule(model, name).requires_grad_(False) for name in config.frozen]
+    if not computes_fast_in_bf16():
+        orthogonalise_in_float32()
     optimizer = create_optimizer_v2(
         model, config.optimizer, config.learning_rate, config.weight_decay, filter_bias_and_bn=False
     )
@@ -169,7 +245,14 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
     first_step = load_checkpoint(accelerator, checkpoints) if resume else 0
     last_step = min(config.steps, first_step + max_steps if max_steps else config.steps)
     if accelerator.is_main_process:
-        (output_dir / "train_config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+        run = {
+            "command": command,
+            "commit": commit(),
+            "corpora": fingerprints(settings),
+            "versions": {name: version(name) for name in ("torch", "timm", "accelerate", "datasets")},
+            "config": dataclasses.asdict(config),
+        }
+        (output_dir / RUN).write_text(json.dumps(run, indent=2) + "\n")
     accelerator.init_trackers("leed_hub")
     stop = StopSignal()
 
@@ -193,7 +276,7 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         if picture is not None:
             accelerator.get_tracker("tensorboard").log_images({"samples": picture[None].numpy()}, step=step)
         accelerator.print(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
-        facts = card_facts(config, progress, step, command)
+        facts = card_facts(config, run, progress, step, minutes_before)
         ema.module.save_pretrained(output_dir / "last", card=facts, half=config.save_half)
         if recipe.score(numbers) > progress.best_score:
             progress.best_score = recipe.score(numbers)
@@ -247,15 +330,40 @@ def train(config: TrainConfig, *, resume: bool, max_steps: int | None, command: 
         if stop.asked:
             accelerator.print(f"Stopped after step {done}; --resume goes on from here.")
             break
-    accelerator.end_training()
-    if recipe.finish is None or last_step < config.steps or stop.asked:
-        return output_dir / "best"
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    if last_step < config.steps or stop.asked:
+        return False
     if accelerator.is_main_process:
-        finished = recipe.finish(type(recipe.model).from_pretrained(output_dir / "best"))
-        facts = CardFacts.read(output_dir / "best")
-        finished.save_pretrained(output_dir / "finished", card=facts, half=config.save_half)
+        published = "best"
+        if recipe.finish:
+            published = "finished"
+            finished = recipe.finish(type(recipe.model).from_pretrained(output_dir / "best"))
+            facts = CardFacts.read(output_dir / "best")
+            finished.save_pretrained(output_dir / published, card=facts, half=config.save_half)
+        run |= {"published": published, "minutes": progress.seconds / 60}
+        (output_dir / RUN).write_text(json.dumps(run, indent=2) + "\n")
     accelerator.wait_for_everyone()
-    return output_dir / "finished"
+    return True
+
+
+def fingerprints(settings: Settings) -> dict[str, str]:
+    """What tells each corpus' exact files, by its name."""
+    return {entry.corpus: corpus_fingerprint(entry.corpus, entry.folder) for entry in settings.data.corpora}
+
+
+def commit() -> str:
+    """The commit of this checkout, with a "+" where files differ from it; "" outside of git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def warm_start(model, names_or_folders: list[str]) -> None:
@@ -299,12 +407,18 @@ class StopSignal:
         self.asked = True
 
 
-def card_facts(config: TrainConfig, progress: Progress, step: int, command: str) -> CardFacts:
+def card_facts(config: TrainConfig, run: dict, progress: Progress, step: int, minutes_before: float) -> CardFacts:
     """What the card says of this run; the measured numbers on test splits are added after `leed-hub evaluate`."""
+    minutes = minutes_before + progress.seconds / 60
+    stage = f" of {Path(config.output_dir).name}" if minutes_before else ""
+    corpora = ", ".join(f"{name} `{fingerprint}`" for name, fingerprint in run["corpora"].items())
     return CardFacts(
         **config.card,
-        training_command=command,
-        training_notes=f"Step {step} of {config.steps}, batch {config.batch_size}, {progress.seconds / 60:.0f} min.",
+        training_command=run["command"],
+        training_notes=(
+            f"Step {step} of {config.steps}{stage}, batches of {config.batch_size}, {minutes / 60:.1f} hours in all, "
+            f"at commit `{run['commit'] or 'unknown'}`. Fingerprints of the corpora: {corpora}."
+        ),
         metrics=[],
     )
 
@@ -325,12 +439,14 @@ def main(
         if output_dir:
             settings.output_dir = output_dir
         if dry_run:
-            print(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
+            stages = [dataclasses.asdict(stage) for stage in settings.as_stages()]
+            print(yaml.safe_dump(stages if settings.stages else stages[0], sort_keys=False))
             return
         command = f"accelerate launch train_accelerate.py --config {config.as_posix()}"
-        best = train(settings, resume=resume, max_steps=max_steps, command=command)
-        if push_to_hub:
-            print(push_folder(best, push_to_hub))
+        published = train_stages(settings, resume=resume, max_steps=max_steps, command=command)
+        PartialState().destroy_process_group()  # not after each stage: the next one goes on in the same processes
+        if published and push_to_hub:
+            print(push_folder(published, push_to_hub))
     except LeedHubError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error

@@ -20,8 +20,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
-from leed_hub.errors import ConfigError
-from leed_hub.models.face_locator import FaceLocatorConfig, FaceLocatorModel
+from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.recipes import MODELS
 from train_accelerate import read_config, submodule, warm_start
 
 ROOT = Path(__file__).parents[1]
@@ -122,7 +122,11 @@ def test_a_run_ends_with_a_folder_that_loads_and_a_resumed_run_with_the_same_wei
     assert whole.returncode == 0, whole.stderr[-3000:]
     model_class.from_pretrained(tmp_path / "run" / "best")
     assert "train_accelerate.py" in (tmp_path / "run" / "best" / "README.md").read_text()
-    assert json.loads((tmp_path / "run" / "train_config.json").read_text())["steps"] == 4
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["config"]["steps"] == 4 and run["published"] == "best" and run["minutes"] > 0
+    (fingerprint,) = run["corpora"].values()
+    card = (tmp_path / "run" / "best" / "README.md").read_text()
+    assert len(fingerprint) == 16 and fingerprint in card and run["commit"] in card and "hours in all" in card
     expected = last_weights(tmp_path / "run")
 
     shutil.rmtree(tmp_path / "run")
@@ -145,25 +149,69 @@ def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
     assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
 
 
-def test_the_best_editor_is_separated_in_the_end_and_trains_on_with_parts_frozen(corpora, tmp_path):
-    separated = EDITING["data"] | {"separate": {"identity_dim": 3}}
-    whole = start(corpora, write_config(tmp_path, EDITING | {"steps": 2, "data": separated}))
+def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora, tmp_path):
+    stages = [
+        {"name": "joint", "steps": 2, "data": {"separate": {"identity_dim": 3}}},
+        {"name": "settled", "steps": 2, "frozen": ["encoder", "extractor"], "model": {"identity_dim": 3}},
+    ]
+    path = write_config(tmp_path, EDITING | {"stages": stages})
+    whole = start(corpora, path)
     assert whole.returncode == 0, whole.stderr[-3000:]
-    assert LEEDModel.from_pretrained(tmp_path / "run" / "finished").config.identity_dim == 3
-    assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.identity_dim == 16
-
-    goes_on = {
-        "steps": 2,
-        "model": EDITING["model"] | {"identity_dim": 3},
-        "init": str(tmp_path / "run" / "finished"),
-        "frozen": ["encoder", "extractor"],
-        "output_dir": str(tmp_path / "on"),
-    }
-    on = start(corpora, write_config(tmp_path, EDITING | goes_on))
-    assert on.returncode == 0, on.stderr[-3000:]
-    before, after = (load_file(tmp_path / run / "model.safetensors") for run in ("run/finished", "on/last"))
+    joint, settled = tmp_path / "run" / "1_joint", tmp_path / "run" / "2_settled"
+    assert LEEDModel.from_pretrained(joint / "finished").config.identity_dim == 3
+    assert LEEDModel.from_pretrained(joint / "best").config.identity_dim == 16
+    before, after = (load_file(folder / "model.safetensors") for folder in (joint / "finished", settled / "last"))
     changed = {name.split(".")[0] for name, weight in after.items() if not torch.equal(weight, before[name])}
     assert {"decoder", "transformer_common"} <= changed and not changed & {"encoder", "extractor"}
+    assert "of 2_settled" in (settled / "best" / "README.md").read_text()
+
+    shutil.rmtree(tmp_path / "run")
+    for options in (("--max_steps", "1"), ("--resume",)):
+        part = start(corpora, path, *options)
+        assert part.returncode == 0, part.stderr[-3000:]
+        assert (settled / "best").exists() == (options == ("--resume",))
+    resumed = load_file(settled / "last" / "model.safetensors")
+    assert all(torch.equal(after[name], resumed[name]) for name in after)
+
+
+@pytest.mark.parametrize(
+    ("stages", "culprit"),
+    [
+        ([{"steps": 2}], "name"),
+        ([{"name": "a"}, {"name": "a"}], "name"),
+        ([{"name": "a", "output_dir": "elsewhere"}], "output_dir"),
+        ([{"name": "a"}, {"name": "b", "init": "weights"}], "first stage"),
+        ([{"name": "a"}, {"name": "b", "losses": {"pixel": 1}}], "pixel"),
+    ],
+)
+def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tmp_path):
+    with pytest.raises(ConfigError, match=culprit):
+        read_config(write_config(tmp_path, EDITING | {"stages": stages}))
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "culprit"),
+    [
+        (EDITING, {"model": {"image_sise": 32}}, "image_sise"),
+        (EDITING, {"losses": {"pixel": 1.0}}, "pixel"),
+        (EDITING, {"data": EDITING["data"] | {"bending": 0.1}}, "bending"),
+        (EDITING, {"data": {"corpora": [{"corpus": "rendered_face"}], "held_out": []}}, "rendered_face"),
+        (EDITING, {"data": {"corpora": [{"corpus": "london", "splitt": "train"}], "held_out": []}}, "splitt"),
+        (EDITING, {"data": EDITING["data"] | {"separate": {"identity": 3}}}, "identity_dim"),
+        (EDITING, {"card": {"titel": "?"}}, "titel"),
+        (EDITING, {"card": {"datasets": [{"nam": "?"}]}}, "name"),
+        (EDITING, {"frozen": ["encoders"]}, "encoders"),
+        (EDITING, {"steps": 0}, "steps"),
+        (EDITING, {"task": "edit"}, "edit"),
+        (RECOGNITION, {"losses": {"beta3": 1.0}}, "beta3"),
+        (RECOGNITION, {"data": RECOGNITION["data"] | {"balanced": 1.0}}, "balanced"),
+        (RECOGNITION, {"data": {"corpora": []}}, "judge"),
+        (RECOGNITION, {"mixed_precision": "fp8"}, "fp8"),
+    ],
+)
+def test_whatever_is_misspelt_is_known_before_any_corpus_is_read(config, change, culprit, tmp_path):
+    with pytest.raises(LeedHubError, match=culprit):
+        read_config(write_config(tmp_path, config | change))
 
 
 def test_a_part_that_is_not_there_cannot_stand_still():
@@ -172,9 +220,12 @@ def test_a_part_that_is_not_there_cannot_stand_still():
 
 
 def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
-    path = write_config(tmp_path, EDITING | {"batch_size": 2})
+    stages = [{"name": "first", "steps": 1, "data": {"separate": {"identity_dim": 3}}}, {"name": "second", "steps": 4}]
+    stages[1]["model"] = {"identity_dim": 3}
+    path = write_config(tmp_path, EDITING | {"batch_size": 2, "stages": stages})
     two = start(corpora, path, "--max_steps", "2", processes=2)
     assert two.returncode == 0, two.stderr[-3000:]
+    assert (tmp_path / "run/1_first/finished").is_dir() and not (tmp_path / "run/2_second/finished").exists()
     one = start(corpora, path, "--resume")
     assert one.returncode == 2
     assert "made by 2 processes" in one.stderr
@@ -203,7 +254,7 @@ def test_a_dry_run_prints_the_whole_config_and_trains_nothing(corpora, tmp_path)
 
 
 def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
-    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}))
+    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
     assert wrong.returncode == 2
     assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
 
@@ -229,14 +280,9 @@ CONFIGS = [path for path in sorted((ROOT / "configs").rglob("*.yaml")) if path.p
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_of_the_repository_is_valid(path):
-    config = read_config(path)
-    model_class, config_class = {
-        "editing": (LEEDModel, LEEDConfig),
-        "recognition": (ExpressionEncoderModel, ExpressionEncoderConfig),
-        "locating": (FaceLocatorModel, FaceLocatorConfig),
-    }[config.task]
-    model_class(config_class(**config.model))
-    assert config.card["title"]
+    for stage in read_config(path).as_stages():
+        MODELS[stage.task](stage.settings().model)
+        assert stage.card["title"]
 
 
 def test_a_grown_network_starts_as_the_saved_one_and_a_smaller_one_is_refused(tmp_path):
@@ -248,7 +294,7 @@ def test_a_grown_network_starts_as_the_saved_one_and_a_smaller_one_is_refused(tm
     warm_start(grown, [str(tmp_path / "small")])
     faces = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
-        edits = [model.eval()(faces, faces.flip(0)).edit.edited for model in (small, grown)]
+        edits = [model.eval().edit(faces, faces.flip(0)).edited for model in (small, grown)]
     assert torch.allclose(*edits, atol=1e-6)
     grown.save_pretrained(tmp_path / "grown")
     with pytest.raises(ConfigError, match="decoder.refine.0.0.inner.conv.weight among"):

@@ -1,13 +1,13 @@
 """Random views of faces, made in batches from uint8 pictures in memory; every draw comes from the given generator."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
+from torchvision.transforms.v2.functional import gaussian_blur, jpeg
 
 LUMA = (0.299, 0.587, 0.114)
 KNOTS = 7  # of a bend, a side: brows, lids and lips are moved apart
@@ -143,6 +143,182 @@ def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Ge
     chosen[1::2] = F.interpolate(reduced, side, mode="bilinear", align_corners=False)
     chosen[::2] = gaussian_blur(chosen[::2], kernel_size=2 * math.ceil(2.5 * sigma) + 1, sigma=sigma)
     return images.index_copy(0, rough.to(images.device), (chosen + noise).clamp(0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation(Bounds):
+    """What photographs suffer: shares of views that are grey, blurred, small, noisy and compressed, and how far."""
+
+    grey: float = 0.15
+    blurred: float = 0.2
+    small: float = 0.15
+    noisy: float = 0.3
+    compressed: float = 0.25
+
+    BLUR_SIGMA = (0.4, 2.5)  # pixels
+    SMALL_SIDE = (0.25, 0.75)  # of the side
+    NOISE = (0.01, 0.05)  # standard deviation, of the whole range
+    JPEG_QUALITY = (20, 80)
+
+
+def degraded(images: Tensor, view_of: Tensor, degradation: Degradation, generator: torch.Generator) -> Tensor:
+    """Spoil views as cameras, copiers and networks do; all pictures of a view alike, down to the noise.
+
+    Args:
+        images: (P, 3, S, S) in [0, 1].
+        view_of: (P,).
+        degradation: the shares.
+    """
+    count, side = int(view_of.max()) + 1, images.shape[-1]
+    chances, amounts = torch.rand(2, 5, count, generator=generator)
+    is_grey, is_blurred, is_small, is_noisy, is_compressed = (
+        (chance < share)[view_of] for chance, share in zip(chances, vars(degradation).values(), strict=True)
+    )
+    _, blur, small, noise, quality = amounts[:, view_of]
+
+    luma = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
+    images = torch.where(is_grey[:, None, None, None].to(images.device), luma, images)
+    chosen = torch.nonzero(is_blurred).squeeze(1)
+    if len(chosen):
+        low, high = degradation.BLUR_SIGMA
+        sigma = low * (high / low) ** blur[chosen]
+        images = images.index_copy(0, chosen.to(images.device), _blurred(images[chosen], sigma))
+    for view in view_of[is_small].unique():
+        low, high = degradation.SMALL_SIDE
+        places = torch.nonzero(view_of == view).squeeze(1)
+        reduced_side = round(side * float(low + (high - low) * small[places[0]]))
+        reduced = F.interpolate(images[places], reduced_side, mode="area")
+        enlarged = F.interpolate(reduced, side, mode="bilinear", align_corners=False)
+        images = images.index_copy(0, places.to(images.device), enlarged)
+    low, high = degradation.NOISE
+    deviation = (is_noisy * (low + (high - low) * noise))[:, None, None, None].to(images.device)
+    # One noise a view: else a source would differ from its target everywhere.
+    grain = torch.randn(count, *images.shape[1:], generator=generator)[view_of].to(images.device)
+    images = (images + deviation * grain).clamp(0, 1)
+    low, high = degradation.JPEG_QUALITY
+    for place in torch.nonzero(is_compressed).squeeze(1).tolist():
+        compressed = jpeg((images[place] * 255).round().byte(), round(low + (high - low) * float(quality[place])))
+        images[place] = compressed.float() / 255
+    return images
+
+
+def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each of (B, C, H, W) by a Gaussian of its own standard deviation (B,), in pixels."""
+    count, channels, height, width = images.shape
+    reach = math.ceil(3 * float(sigma.max()))
+    offsets = torch.arange(-reach, reach + 1)
+    kernels = torch.exp(-offsets.square() / (2 * sigma[:, None].square()))
+    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(channels, 0).to(images.device)
+    flat = F.pad(images.reshape(1, count * channels, height, width), [reach] * 4, mode="reflect")
+    flat = F.conv2d(flat, kernels[:, None, None, :], groups=count * channels)
+    return F.conv2d(flat, kernels[:, None, :, None], groups=count * channels).view_as(images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Random views of aligned faces; all pictures of a view are moved, bent, lit and set before a backdrop alike.
+
+    Attributes:
+        size: side of the crops in pixels.
+        framing: how far views are moved.
+        bend, shade: as in `bends` and `shades`.
+        light: how far light and colour are changed.
+        backdrop_share: how many views get another picture behind the head, see `DrawnViews.before_backdrops`.
+    """
+
+    size: int
+    framing: Geometry = field(default_factory=Geometry)
+    bend: float = 0.0
+    shade: float = 0.0
+    light: Light = field(default_factory=Light)
+    backdrop_share: float = 0.35
+
+    def draw(self, count: int, generator: torch.Generator) -> "DrawnViews":
+        """The numbers of `count` views."""
+        return DrawnViews(
+            self.size,
+            self.framing.draw(count, generator),
+            bends(count, self.bend, generator),
+            shades(count, self.shade, generator),
+            self.light.draw(count, generator),
+            torch.rand(count, generator=generator) < self.backdrop_share,
+        )
+
+
+@dataclass
+class DrawnViews:
+    """V views, as numbers; see `Views`.
+
+    Attributes:
+        size: side of the crops.
+        framing: (V, 2, 3), from places in the crop to places in the picture, both in -1..1.
+        bend: (V, 2, KNOTS, KNOTS).
+        shade: (V, 3, SHADE_KNOTS, SHADE_KNOTS).
+        light: (V, 7).
+        has_backdrop: (V,) bool.
+    """
+
+    size: int
+    framing: Tensor
+    bend: Tensor
+    shade: Tensor
+    light: Tensor
+    has_backdrop: Tensor
+
+    def seen(self, images: Tensor, view_of: Tensor) -> Tensor:
+        """Pictures (P, C, H, W) in 0..255 in their views, (P, C, size, size) in [0, 1]."""
+        return view(images, self.framing[view_of], self.size, self.bend[view_of])
+
+    def landmarks_seen(self, landmarks: Tensor, view_of: Tensor) -> Tensor:
+        """Where points (P, L, 2), in -1..1 over the pictures, come to lie in the crops, likewise.
+
+        The view says where each place of the crop comes from; that is turned around by fixed-point iteration, a bend
+        being small and smooth.
+        """
+        fields = F.interpolate(self.bend, self.size, mode="bicubic")[view_of]
+        linear, shift = self.framing[view_of].split([2, 1], dim=2)
+        back = torch.linalg.inv(linear).transpose(1, 2)
+        target = landmarks - shift.transpose(1, 2)
+        places = target @ back
+        for _ in range(3):
+            bent = F.grid_sample(fields, places[:, None].nan_to_num(), padding_mode="border", align_corners=False)
+            places = (target - bent[:, :, 0].transpose(1, 2)) @ back
+        return places
+
+    def before_backdrops(
+        self,
+        images: Tensor,
+        view_of: Tensor,
+        backdrops: Tensor,
+        template: tuple[float, ...],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Put another picture, turned, enlarged and moved at random, behind some views' heads.
+
+        A head is what lies within an oval around eyes and mouth, of random size and sharpness: a studio's grey wall
+        or a rendered backdrop shall tell the encoder nothing.
+
+        Args:
+            images: (P, 3, size, size) in [0, 1], in their views.
+            view_of: (P,).
+            backdrops: (V, 3, H, W) in 0..255.
+            template: where eyes and mouth corners are, as in `LEEDConfig`.
+        """
+        count = len(backdrops)
+        x, y = (2 * torch.tensor(template) - 1).view(4, 2).T
+        eyes, mouth = torch.stack([x[:2].mean(), y[:2].mean()]), torch.stack([x[2:].mean(), y[2:].mean()])
+        height = (mouth - eyes).norm()
+        centre = eyes + 0.5 * (mouth - eyes)
+        widening, softness, shrinking = torch.rand(3, count, 1, 1, generator=generator)
+        radius = (1.1 + 0.6 * widening) * height
+        places = (torch.arange(self.size) + 0.5) / self.size * 2 - 1
+        across = (places - centre[0])[None, None, :] / (1.15 * radius)
+        down = (places - centre[1])[None, :, None] / (1.45 * radius)
+        outside = ((across.square() + down.square()).sqrt() - 1) / (0.03 + 0.3 * softness)
+        outside = (outside.clamp(0, 1) * self.has_backdrop[:, None, None])[:, None].to(images.device)
+        moves = Geometry(shift=0.4, rotation_deg=180).draw(count, generator) * (0.3 + 0.7 * shrinking)
+        behind = view(backdrops, moves, self.size)
+        return torch.lerp(images, behind[view_of], outside[view_of])
 
 
 def erased(images: Tensor, share: float, generator: torch.Generator) -> Tensor:

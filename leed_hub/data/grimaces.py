@@ -24,17 +24,22 @@ LARGEST = 0.4  # of a push, in its sigma: the sum of all still folds nothing ove
 UNEVENNESS = 0.2  # how far the two halves of a face may differ
 
 
-def grimaced(images: Tensor, template: tuple[float, ...], generator: torch.Generator) -> Tensor:
+def grimaced(
+    images: Tensor, template: tuple[float, ...], generator: torch.Generator, which: Tensor | None = None
+) -> Tensor:
     """Give each face a random made-up expression.
 
     Args:
         images: (B, C, S, S) crops.
         template: where eyes and mouth corners are in them, as in `LEEDConfig`.
-        generator: of the amounts, (B, 7) and one factor a half.
+        generator: of the amounts, seven numbers an expression and one factor a half.
+        which: (B,), faces of one number get one expression; each its own by default.
     Returns:
         Tensor: (B, C, S, S) float, in the images' own range.
     """
-    count, _, height, width = images.shape
+    height, width = images.shape[-2:]
+    which = torch.arange(len(images)) if which is None else which
+    count = int(which.max()) + 1
     x, y = (2 * torch.tensor(template) - 1).view(4, 2).T  # image-left and -right eye and mouth corner; -1 to 1
     middle, eyes, mouth, eye_distance = x.mean(), y[:2].mean(), y[2:].mean(), x[1] - x[0]
     across, down, sigma, push_x, push_y = torch.tensor(MOVES).T
@@ -45,6 +50,7 @@ def grimaced(images: Tensor, template: tuple[float, ...], generator: torch.Gener
     push = torch.stack([(sides * push_x).flatten(), push_y.repeat(2)], dim=1) * (LARGEST * sigma)[:, None]
     amounts = (2 * torch.rand(count, len(MOVES), generator=generator) - 1).repeat(1, 2)
     amounts = amounts * (1 + UNEVENNESS * (2 * torch.rand(amounts.shape, generator=generator) - 1))
+    amounts = amounts[which]
 
     here = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)  # (1, H, W, 2)
     squared = (here[..., :1] - place_x).square() + (here[..., 1:] - place_y).square()  # (1, H, W, 14)

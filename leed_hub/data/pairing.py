@@ -4,35 +4,24 @@ Three recipes, by what the training may know (never a category, action unit or b
 
     none      unrelated pictures: each is paired with itself under a made-up expression
     neutral   also which picture is the person's neutral one: neutral <-> expressive of one person is an exact pair
-    rendered  also pictures of one person in one pose and light in two expressions, and twins: one expression on two
-              persons, so that the exact target of an edit between two persons is known
+    rendered  also pictures of one person in one pose and light in several expressions, and which pictures of different
+              persons wear the same expression: the exact target of an edit between two persons is known
+
+A batch is a set of pictures, each seen once, and edits between them. A picture is source, target and reference at the
+same time, so that reading it once serves all.
 """
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from leed_hub.data.augment import Geometry, Light, bends, mirrored, relit, roughened, shaded, shades, view
+from leed_hub.data.augment import Degradation, Geometry, Light, Views, degraded, mirrored, relit, shaded
 from leed_hub.data.grimaces import grimaced
-from leed_hub.errors import ConfigError
+from leed_hub.data.memory import JoinedPictures
 
-
-@dataclass(frozen=True, kw_only=True)
-class EditingViews:
-    """The random half of the editor's preprocessing: source and target move together, the reference on its own."""
-
-    framing: Geometry = field(default_factory=lambda: Geometry(scale=0.08, shift=0.03, rotation_deg=4, stretch=0.05))
-    reference_framing: Geometry = field(
-        default_factory=lambda: Geometry(scale=0.12, shift=0.04, rotation_deg=6, stretch=0.08)
-    )
-    bend: float = 0.0
-    reference_bend: float = 0.0
-    shade: float = 0.0
-    blend: float = 0.0
-    light: Light = field(default_factory=Light)
-    rough_share: float = 0.25
-    rough_sigma: float = 1 / 40  # of the side, at most
+UNKNOWN = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,234 +32,318 @@ class FaceTable:
         images: uint8 (N, 3, S, S).
         setup: (N,) pictures of one person in one pose, light and framing.
         is_neutral: (N,) bool.
-        twin: (N,) index of a picture of another person with exactly this expression.
-        repeats: (N,) how often an epoch takes it as a target; 0 for twins, which only serve as references.
+        expression: (N,) pictures, of whomever, that wear exactly one expression; -1 for neutral ones too.
+        person: (N,).
+        landmarks: (N, L, 2), x, y in -1..1 over the picture; NaN where unknown.
+        repeats: (N,) how often an epoch takes it as a target; 0 for pictures that only serve as references.
         corpus: (N,) which of the joined tables it comes from.
     """
 
-    images: Tensor
+    images: Tensor | JoinedPictures
     setup: Tensor
     is_neutral: Tensor
-    twin: Tensor
+    expression: Tensor
+    person: Tensor
+    landmarks: Tensor
     repeats: Tensor
     corpus: Tensor
 
+    def __len__(self) -> int:
+        return len(self.setup)
+
+
+@dataclass
+class Draw:
+    """A batch before any picture is read: P pictures in V views, E edits between them.
+
+    Attributes:
+        picture: rows of the table, one a picture.
+        view: which view each is seen in; pictures of one setup share it.
+        made_up: which made-up expression each is given; -1 for none.
+        is_mirrored: one a view.
+        edits: (source, reference, target) as places among the pictures, and the strength, which is 0 where a neutral
+            target is asked for without a reference.
+    """
+
+    picture: list[int] = field(default_factory=list)
+    view: list[int] = field(default_factory=list)
+    made_up: list[int] = field(default_factory=list)
+    is_mirrored: list[bool] = field(default_factory=list)
+    edits: list[tuple[int, int, int, float]] = field(default_factory=list)
+
+    def add_view(self, is_mirrored: bool) -> int:
+        self.is_mirrored.append(is_mirrored)
+        return len(self.is_mirrored) - 1
+
+    def add_picture(self, row: int, view: int, made_up: int = -1) -> int:
+        self.picture.append(row)
+        self.view.append(view)
+        self.made_up.append(made_up)
+        return len(self.picture) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How edits are drawn and how far pictures are changed.
+
+    Attributes:
+        unpaired_share: share of edits whose reference is an unrelated face and whose target is unknown.
+        own_reference_share: how often the target itself, in another view, is the reference though another person wears
+            its expression.
+        neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
+        neutral_mate_share: how often an expressive picture is paired with its setup's neutral one instead of another.
+        light_scale, framing_scale, degradation_scale: how far light and colour are changed, views moved and pictures
+            spoilt, as multiples of the bounds of `Light`, of `FRAMING` and of the shares of `Degradation`.
+        bend: how far each view is bent, see `augment.bends`.
+        shade: how far places of each face are darkened and lightened, see `augment.shades`.
+        backdrop_share: how many views get another picture behind the head, see `DrawnViews.before_backdrops`.
+    """
+
+    unpaired_share: float = 0.0
+    own_reference_share: float = 0.1
+    neutral_code_share: float = 0.4
+    neutral_mate_share: float = 0.5
+    light_scale: float = 1.0
+    framing_scale: float = 1.0
+    degradation_scale: float = 1.0
+    bend: float = 0.008
+    shade: float = 0.0
+    backdrop_share: float = 0.35
+
 
 class EditingPairs:
-    """Draws batches of (source, reference, target) from a table of faces.
+    """Draws batches of pictures and edits from a table of faces.
 
     Args:
         table: the faces, at least one of them with repeats above 0.
         pairs: the recipe, "none", "neutral" or "rendered".
         size: side of the crops in pixels.
         template: where eyes and mouth corners are in the table's pictures, as in `LEEDConfig`.
-        unpaired_share: share of draws whose reference is an unrelated face and whose target is unknown.
-        twin_share: where a twin is known, how often it is the reference; else the target itself is, in another view.
-        neutral_code_share: where the target is neutral, how often it is asked for by strength 0 instead of a reference.
-        light_scale: how far light and colour are changed, as a multiple of `Light`'s own bounds.
-        framing_scale: how far views are moved, as a multiple of the bounds in `EditingViews`.
-        bend: how far each view is bent, see `bends`. Persons' resting brows and lids differ by nearly as much as an
-            expression moves them; an encoder that sees few persons learns each one's by heart instead of weighing up
-            what it sees.
-        reference_scale: how far references are moved and bent, as a multiple of that. Where no twins are known and the
-            reference is the source's own picture, wide views of it cost more than they teach.
-        shade: how far places of each face are darkened and lightened, see `shades`.
-        blend: how much of another neutral face is laid over half of the references, at most. Both give few persons
-            many skins, so that the encoder learns to read faces it has never seen.
+        sampling: how edits are drawn and pictures changed.
     """
 
+    FRAMING = Geometry(scale=0.08, shift=0.03, rotation_deg=4, stretch=0.05)
+
     def __init__(
-        self,
-        table: FaceTable,
-        pairs: str,
-        size: int,
-        template: tuple[float, ...],
-        *,
-        unpaired_share: float = 0.0,
-        twin_share: float = 0.7,
-        neutral_code_share: float = 0.4,
-        light_scale: float = 1.0,
-        framing_scale: float = 1.0,
-        bend: float = 0.008,
-        reference_scale: float = 1.0,
-        shade: float = 0.0,
-        blend: float = 0.0,
+        self, table: FaceTable, pairs: str, size: int, template: tuple[float, ...], sampling: Sampling | None = None
     ):
         self.table, self.pairs, self.size, self.template = table, pairs, size, template
-        self.unpaired_share, self.twin_share, self.neutral_code_share = unpaired_share, twin_share, neutral_code_share
-        self.neutrals = torch.nonzero(table.is_neutral & (table.repeats > 0)).squeeze(1)
-        views = EditingViews()
-        self.views = EditingViews(
-            framing=views.framing.scaled(framing_scale),
-            reference_framing=views.reference_framing.scaled(framing_scale * reference_scale),
-            bend=bend,
-            reference_bend=bend * reference_scale,
-            shade=shade,
-            blend=blend,
-            light=views.light.scaled(light_scale),
+        self.sampling = sampling = sampling or Sampling()
+        self.views = Views(
+            size=size,
+            framing=self.FRAMING.scaled(sampling.framing_scale),
+            bend=sampling.bend,
+            shade=sampling.shade,
+            light=Light().scaled(sampling.light_scale),
+            backdrop_share=sampling.backdrop_share,
         )
-        # Members of each setup as a padded matrix, so that a batch draws its sources in one indexed read.
-        members: dict[int, list[int]] = {}
-        for index in torch.nonzero(table.repeats).squeeze(1).tolist():
-            setup = int(table.setup[index])
-            members.setdefault(setup if setup >= 0 else -1 - index, []).append(index)
-        width = max(len(group) for group in members.values())
-        self.mates = torch.full((len(table.setup), width), -1)
-        for group in members.values():
-            for index in group:
-                self.mates[index, : len(group)] = torch.tensor(group)
-        self.mate_count = (self.mates >= 0).sum(1)
-        neutral_mate = (self.mates >= 0) & table.is_neutral[self.mates.clamp(min=0)]
-        self.neutral_mate = torch.where(
-            neutral_mate.any(1), self.mates.gather(1, neutral_mate.int().argmax(1, keepdim=True)).squeeze(1), -1
-        )
+        self.degradation = Degradation().scaled(sampling.degradation_scale)
 
-        repeats = table.repeats
-        if pairs != "none":  # neutral pictures come as mates often enough
-            repeats = torch.where(table.is_neutral & (self.mate_count > 1), 0, repeats)
-        if pairs == "rendered":  # what is most like the editor's use: another person's face as the reference
-            repeats = torch.where(table.twin >= 0, 2 * repeats, repeats)
-        self.anchors = torch.repeat_interleave(repeats)
+        # Who belongs together, as lists of rows.
+        setups, neutral, expressions = table.setup.tolist(), table.is_neutral.tolist(), table.expression.tolist()
+        self.mates: dict[int, list[int]] = {}
+        self.neutral_of: dict[int, int] = {}
+        self.wearers: dict[int, list[int]] = {}
+        if pairs != "none":
+            for row, setup in enumerate(setups):
+                if setup != UNKNOWN:
+                    self.mates.setdefault(setup, []).append(row)
+                    if neutral[row]:
+                        self.neutral_of[setup] = row
+        if pairs == "rendered":
+            for row, expression in enumerate(expressions):
+                if expression != UNKNOWN:
+                    self.wearers.setdefault(expression, []).append(row)
+        self._setup, self._expression, self._person = setups, expressions, table.person.tolist()
+        self._is_neutral = [
+            is_neutral and setup in self.mates for is_neutral, setup in zip(neutral, setups, strict=True)
+        ]
+        self.neutrals = [row for row, is_neutral in enumerate(self._is_neutral) if is_neutral]
+        self.shown = torch.nonzero(table.repeats).squeeze(1).tolist()
+
+        # A neutral picture comes as the mate of others often enough.
+        has_mate = torch.tensor([len(self.mates.get(setup, ())) > 1 for setup in setups])
+        self.anchors = torch.repeat_interleave(
+            torch.where(torch.tensor(self._is_neutral) & has_mate, 0, table.repeats)
+        ).tolist()
 
     def __len__(self) -> int:
         return len(self.anchors)
 
-    def draw(self, anchors: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Who edits whom, for anchors (B,) in 0..len(self), B even.
+    def draw(self, anchors: Tensor, generator: torch.Generator) -> Draw:
+        """Who edits whom, for anchors (B,) in 0..len(self): two to four edits an anchor, there and back."""
+        random = np.random.default_rng(torch.randint(2**62, (), generator=generator).item())
+        draw = Draw()
+        for anchor in anchors.tolist():
+            row, is_mirrored = self.anchors[anchor], bool(random.random() < 0.5)
+            if len(self.mates.get(self._setup[row], ())) > 1:
+                self._add_pair(draw, row, is_mirrored, random)
+            else:
+                self._add_made_up(draw, row, is_mirrored)
+        return draw
 
-        Returns:
-            dict: indices `source`, `reference`, `target` (B,) into the table; `has_target` (B,) bool; `strength`
-            (B, 1); `as_source` (B,), which edit of the batch starts from this one's target.
-        """
-        table = self.table
-        count = len(anchors)
-        if count % 2:
-            raise ConfigError(f"The editor's batches hold there-and-back pairs, so their size is even; got {count}.")
-        chance = torch.rand(4, count, generator=generator)
-        target = self.anchors[anchors]
-        # There and back: the first half of the edits leads to the anchors, the second half from them.
-        target = mate = target[: count // 2]
-        if self.pairs != "none":
-            mate = self._other_mate(target, chance[0, : count // 2])
-        if self.pairs == "neutral":  # one end of the pair is the neutral picture
-            neutral_mate = torch.where(self.neutral_mate[target] >= 0, self.neutral_mate[target], target)
-            mate = torch.where(table.is_neutral[target], mate, neutral_mate)
-        source, target = torch.cat([mate, target]), torch.cat([target, mate])
-        as_source = torch.arange(count).roll(count // 2)
+    def _add_pair(self, draw: Draw, row: int, is_mirrored: bool, random: np.random.Generator) -> None:
+        """A picture and a mate of its setup, there and back; likewise of whoever lends the expression."""
+        view = draw.add_view(is_mirrored)
+        neutral_row = self.neutral_of.get(self._setup[row])
+        others = [mate for mate in self.mates[self._setup[row]] if mate not in (row, neutral_row)]
+        wants_neutral = self.pairs == "neutral" or random.random() < self.sampling.neutral_mate_share
+        if neutral_row not in (row, None) and (wants_neutral or not others):
+            mate_row = neutral_row
+        else:
+            mate_row = int(random.choice(others))
+        target, mate = draw.add_picture(row, view), draw.add_picture(mate_row, view)
 
-        reference = target.clone()
-        has_mate = source != target  # what is known of a lone picture does not hold for its made-up expression
-        known_neutral = table.is_neutral[target] & has_mate & (self.pairs != "none")
-        if self.pairs != "none" and len(self.neutrals):
-            some_neutral = self.neutrals[torch.randint(len(self.neutrals), (count,), generator=generator)]
-            reference = torch.where(known_neutral & (chance[1] < self.twin_share), some_neutral, reference)
-        if self.pairs == "rendered":
-            reference = torch.where(
-                (table.twin[target] >= 0) & has_mate & (chance[1] < self.twin_share), table.twin[target], reference
-            )
+        lender_row = self._lender(row, random)
+        if lender_row is None:
+            lender = draw.add_picture(row, draw.add_view(is_mirrored))
+            lender_neutral_row = None
+        else:
+            lender_view = draw.add_view(is_mirrored)
+            lender = draw.add_picture(lender_row, lender_view)
+            lender_neutral_row = self.neutral_of.get(self._setup[lender_row])
+        draw.edits.append((mate, lender, target, 1.0))
 
-        stranger = self.anchors[torch.randint(len(self.anchors), (count,), generator=generator)]
-        has_target = chance[2] >= self.unpaired_share
-        reference = torch.where(has_target, reference, stranger)
-        strength = torch.where(known_neutral & has_target & (chance[3] < self.neutral_code_share), 0.0, 1.0)[:, None]
-        return {
-            "source": source,
-            "reference": reference,
-            "target": target,
-            "has_target": has_target,
-            "strength": strength,
-            "as_source": as_source,
-        }
+        lender_neutral = None
+        if lender_neutral_row not in (None, lender_row):
+            lender_neutral = draw.add_picture(lender_neutral_row, lender_view)
+            draw.edits.append((lender_neutral, target, lender, 1.0))
+            neutral_reference = mate if mate_row == neutral_row else None
+            self._add_neutral_edit(draw, lender, lender_neutral, neutral_reference, is_mirrored, random)
+        if mate_row == neutral_row:
+            self._add_neutral_edit(draw, target, mate, lender_neutral, is_mirrored, random)
+        else:
+            mate_lender_row = self._lender(mate_row, random)
+            reference_row = mate_row if mate_lender_row is None else mate_lender_row
+            reference = draw.add_picture(reference_row, draw.add_view(is_mirrored))
+            draw.edits.append((target, reference, mate, 1.0))
 
-    def _other_mate(self, indices: Tensor, chance: Tensor) -> Tensor:
-        """Another picture of the same setup, chosen by `chance` in [0, 1); the picture itself where it is alone."""
-        mates, count = self.mates[indices], self.mate_count[indices]
-        own = (mates == indices[:, None]).int().argmax(1)
-        place = (own + 1 + (chance * (count - 1)).long()) % count.clamp(min=1)
-        return mates.gather(1, place[:, None]).squeeze(1)
+    def _add_neutral_edit(
+        self,
+        draw: Draw,
+        source: int,
+        target: int,
+        reference: int | None,
+        is_mirrored: bool,
+        random: np.random.Generator,
+    ) -> None:
+        """An expression is taken off: by strength 0, or by a neutral reference."""
+        if random.random() < self.sampling.neutral_code_share:
+            draw.edits.append((source, source, target, 0.0))
+            return
+        if reference is None:
+            reference = draw.add_picture(int(random.choice(self.neutrals)), draw.add_view(is_mirrored))
+        draw.edits.append((source, reference, target, 1.0))
+
+    def _add_made_up(self, draw: Draw, row: int, is_mirrored: bool) -> None:
+        """A lone picture and a made-up expression of it, there and back, each asked for by another view of it."""
+        view, made_up = draw.add_view(is_mirrored), len(draw.picture)
+        as_is, changed = draw.add_picture(row, view), draw.add_picture(row, view, made_up)
+        other_view = draw.add_view(is_mirrored)
+        references = draw.add_picture(row, other_view), draw.add_picture(row, other_view, made_up)
+        draw.edits.append((changed, references[0], as_is, 1.0))
+        draw.edits.append((as_is, references[1], changed, 1.0))
+
+    def _lender(self, row: int, random: np.random.Generator) -> int | None:
+        """Another person who wears the picture's expression, or None."""
+        if random.random() < self.sampling.own_reference_share:
+            return None
+        lenders = [
+            other for other in self.wearers.get(self._expression[row], ()) if self._person[other] != self._person[row]
+        ]
+        return int(random.choice(lenders)) if lenders else None
 
     def batch(self, anchors: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
         """Random views of a draw.
 
         Returns:
-            dict: `source`, `reference`, `target` (B, 3, size, size) in [-1, 1]; `has_target` (source and
-            reference show different expressions then), `crosses` (the reference is another person who wears the
-            target's expression), `source_is_neutral`, `reference_is_neutral` (B,) bool, False where the recipe may not
-            know; `strength` (B, 1); `as_source` (B,) as in `draw`; `corpus` (B,) of source and target.
+            dict: of the P pictures `images` (P, 3, size, size) in [-1, 1], `landmarks` (P, L, 2) in -1..1 over the
+            crop (NaN where unknown), `neutral_landmarks`, those of the person's neutral face in the same view,
+            `setup`, `expression`, `person`, `corpus` (P,), and `is_neutral` (P,) bool, False where the recipe may not
+            know. An expression and its mirror image have different numbers; unknown ones and neutral ones are -1. Of
+            the E edits `source`, `reference`, `target` (E,) as places among the pictures, `strength` (E, 1),
+            `has_target` (E,) bool.
         """
-        drawn = self.draw(anchors, generator)
-        source, reference, target = drawn["source"], drawn["reference"], drawn["target"]
-        table, views, count = self.table, self.views, len(anchors)
-        flips = torch.rand(count, generator=generator) < 0.5  # an asymmetric expression turns around with its pair
-        framing = mirrored(views.framing.draw(count, generator), flips)
-        reference_framing = mirrored(views.reference_framing.draw(count, generator), flips)
-        bend, reference_bend = (bends(count, each, generator) for each in (views.bend, views.reference_bend))
-        light, reference_light = views.light.draw(count, generator), views.light.draw(count, generator)
+        draw, table = self.draw(anchors, generator), self.table
+        rows, view_of = torch.tensor(draw.picture), torch.tensor(draw.view)
+        made_up, is_mirrored = torch.tensor(draw.made_up), torch.tensor(draw.is_mirrored)
+        views = self.views.draw(len(is_mirrored), generator)
+        views.framing = mirrored(views.framing, is_mirrored)
 
-        sources, targets, references = (table.images[index].to(device) for index in (source, target, reference))
-        # A picture without a mate is paired with itself under a made-up expression.
-        alone = source == target
-        there = torch.nonzero(alone[: count // 2]).squeeze(1)
-        if len(there):
-            back = there + count // 2
-            own = reference[back] == target[back]
-            sources, targets, references = sources.float(), targets.float(), references.float()
-            sources[there] = targets[back] = mates = grimaced(targets[there], self.template, generator)
-            references[back[own]] = mates[own]
-        # Source and target in one view, as six channels.
-        pairs = view(torch.cat([sources, targets], dim=1), framing, self.size, bend)
-        pairs = torch.cat([pairs[:, :3], pairs[:, 3:]])
-        references = view(references, reference_framing, self.size, reference_bend)
-        if views.blend:  # in another reference's view
-            references = self._blended(references, reference_framing.roll(1, 0), generator)
-        if views.shade:
-            shade, reference_shade = (shades(count, views.shade, generator) for _ in range(2))
-            pairs, references = shaded(pairs, shade.repeat(2, 1, 1, 1)), shaded(references, reference_shade)
-        sources, targets = relit(pairs, light.repeat(2, 1)).chunk(2)
-        references = relit(references, reference_light)
-        references = roughened(references, views.rough_share, views.rough_sigma * self.size, generator)
-        knows_neutral = (self.pairs != "none") & ~alone
-        sources, targets = sources * 2 - 1, targets * 2 - 1
-        return {
-            "source": sources,
-            "reference": references * 2 - 1,
-            "target": targets,
-            "has_target": drawn["has_target"].to(device),
-            "crosses": (drawn["has_target"] & (reference == table.twin[target])).to(device),
-            "source_is_neutral": (table.is_neutral[source] & knows_neutral).to(device),
-            "reference_is_neutral": (table.is_neutral[reference] & knows_neutral).to(device),
-            "strength": drawn["strength"].to(device),
-            "as_source": drawn["as_source"].to(device),
-            "corpus": table.corpus[source].to(device),
+        images = table.images[rows].to(device).float()
+        changed = torch.nonzero(made_up >= 0).squeeze(1)
+        if len(changed):
+            _, which = made_up[changed].unique(return_inverse=True)
+            images[changed] = grimaced(images[changed], self.template, generator, which)
+        images = views.seen(images, view_of)
+        if len(self.shown) > 1:
+            behind = torch.tensor(self.shown)[torch.randint(len(self.shown), (len(is_mirrored),), generator=generator)]
+            images = views.before_backdrops(images, view_of, table.images[behind].to(device), self.template, generator)
+        images = shaded(images, views.shade[view_of])
+        images = relit(images, views.light[view_of])
+        images = degraded(images, view_of, self.degradation, generator)
+
+        source, reference, target, strength = (torch.tensor(column) for column in zip(*draw.edits, strict=True))
+        has_target = torch.rand(len(source), generator=generator) >= self.sampling.unpaired_share
+        stranger = torch.randint(len(rows), (len(source),), generator=generator)
+        knows_pairs = made_up < 0
+        expression = torch.where(knows_pairs, table.expression[rows], UNKNOWN)
+        if self.pairs != "rendered":
+            expression = torch.full_like(expression, UNKNOWN)
+        expression = torch.where(expression != UNKNOWN, 2 * expression + is_mirrored[view_of], UNKNOWN)
+        neutral_rows = torch.tensor([self.neutral_of.get(self._setup[row], UNKNOWN) for row in draw.picture])
+        landmarks, neutral_landmarks = (
+            torch.where((knows_pairs & (chosen != UNKNOWN))[:, None, None], table.landmarks[chosen], torch.nan)
+            for chosen in (rows, neutral_rows)
+        )
+        batch = {
+            "images": images * 2 - 1,
+            "landmarks": views.landmarks_seen(landmarks, view_of),
+            "neutral_landmarks": views.landmarks_seen(neutral_landmarks, view_of),
+            "setup": view_of,
+            "expression": expression,
+            "person": table.person[rows],
+            "corpus": table.corpus[rows],
+            "is_neutral": torch.tensor([self._is_neutral[row] for row in draw.picture]) & knows_pairs,
+            "source": source,
+            "reference": torch.where(has_target, reference, stranger),
+            "target": target,
+            "strength": torch.where(has_target, strength, 1.0)[:, None],
+            "has_target": has_target,
         }
-
-    def _blended(self, references: Tensor, framing: Tensor, generator: torch.Generator) -> Tensor:
-        """Another face, neutral where the recipe may know that, faintly over half of the references."""
-        count = len(references)
-        others = self.neutrals if self.pairs != "none" and len(self.neutrals) else self.anchors
-        others = others[torch.randint(len(others), (count,), generator=generator)]
-        over = view(self.table.images[others].to(references.device), framing, self.size)
-        share = self.views.blend * torch.rand(count, generator=generator)
-        share = share * (torch.rand(count, generator=generator) < 0.5)
-        return torch.lerp(references, over, share[:, None, None, None].to(references.device))
+        return {name: value.to(device) for name, value in batch.items()}
 
     def triplets(self, limit: int) -> dict[str, Tensor]:
         """The cross-person edits with a known result, as they are, to choose checkpoints on.
 
         Returns:
-            dict: `source`, `reference`, `target` (N, 3, size, size) in [-1, 1], N at most `limit`; where no picture has
-            a twin, each picture is its own reference, and where one has no mate, a made-up expression is the source.
+            dict: `source`, `reference`, `target` (N, 3, size, size) in [-1, 1] and `corpus` (N,), N at most `limit`;
+            where no expression is worn by two persons each picture is its own reference, and where one has no mate a
+            made-up expression is the source.
         """
-        twinned = torch.nonzero(self.table.twin >= 0).squeeze(1)
-        target = twinned if len(twinned) else torch.nonzero(self.table.repeats).squeeze(1)
-        target = target[torch.linspace(0, len(target) - 1, min(limit, len(target))).long()]
-        source = self._other_mate(target, torch.linspace(0, 0.999, len(target)))
-        reference = self.table.twin[target] if len(twinned) else target
+        fixed = np.random.default_rng(0)
+        rows = []
+        for row in np.unique(self.anchors):
+            lenders = [
+                other
+                for other in self.wearers.get(self._expression[row], ())
+                if self._person[other] != self._person[row]
+            ]
+            mates = [mate for mate in self.mates.get(self._setup[row], ()) if mate != row]
+            rows.append(
+                (int(fixed.choice(mates)) if mates else row, int(fixed.choice(lenders)) if lenders else row, int(row))
+            )
+        if any(reference != target for _, reference, target in rows):
+            rows = [row for row in rows if row[1] != row[2] and row[0] != row[2]]
+        rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)]
+        source, reference, target = (torch.tensor(column) for column in zip(*rows, strict=True))
         sources, references, targets = (self.table.images[indices].float() for indices in (source, reference, target))
-        fixed, alone = torch.Generator().manual_seed(0), source == target
-        sources[alone] = grimaced(sources[alone], self.template, fixed)
-        as_is = Geometry().draw(len(target), fixed)
+        alone = torch.nonzero(source == target).squeeze(1)
+        if len(alone):
+            sources[alone] = grimaced(sources[alone], self.template, torch.Generator().manual_seed(0))
+        views = Views(size=self.size).draw(1, torch.Generator().manual_seed(0))
+        same = torch.zeros(len(source), dtype=torch.long)
         return {
-            name: view(images, as_is, self.size) * 2 - 1
+            name: views.seen(images, same) * 2 - 1
             for name, images in (("source", sources), ("reference", references), ("target", targets))
-        }
+        } | {"corpus": self.table.corpus[target]}

@@ -1,59 +1,119 @@
 """Face tables for the editor's training, made from corpora: what each recipe of `pairing.py` may know."""
 
+import hashlib
 import logging
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
+from filelock import FileLock  # datasets brings it
+from safetensors.torch import load_file, save_file
 
-from leed_hub.data import load_corpus
-from leed_hub.data.memory import decode_images
-from leed_hub.data.pairing import FaceTable
+from leed_hub.data import corpus_kind, load_corpus
+from leed_hub.data.memory import JoinedPictures, decode_images
+from leed_hub.data.pairing import UNKNOWN, FaceTable
 from leed_hub.errors import BadImageError, CorpusError
 from leed_hub.faces import Face
 from leed_hub.images import load_image
 from leed_hub.transforms import crop_face, crop_matrix, similarity
 
 logger = logging.getLogger(__name__)
-RENDER_SIZE = 192  # the renders' own side; photographs are cropped to it so that all share one tensor
+TABLE_SIZE = 160  # side of all tables' pictures in pixels; the networks' crops are smaller
+LANDMARKS = 68
 STABLE_POINTS = [0, 1, 2]  # of a locator's five: eyes and nose, which an expression moves least
+CACHE_ENV = "LEED_HUB_CACHE"  # a folder; "~/.cache/leed_hub" by default
+RENDERED_SPLITS = {"rendered_faces": ("train", "twins"), "rendered_people": ("posed", "photographs")}
+LAYOUT = "1"  # of cached tables; another one when what is stored changes
 
 
 def group_numbers(keys: list) -> torch.Tensor:
     """Equal keys get equal numbers; None gets -1."""
     numbers: dict = {}
-    return torch.tensor([-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys])
+    return torch.tensor([UNKNOWN if key is None else numbers.setdefault(key, len(numbers)) for key in keys])
 
 
-def rendered_table(data_dir: str, *, without: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> FaceTable:
-    """The training renders and their twins.
+def person_numbers(subjects: list[str | None]) -> torch.Tensor:
+    """Equal subjects get equal numbers, in all corpora alike; None gets -1."""
+    return torch.tensor([UNKNOWN if subject is None else zlib.crc32(subject.encode()) for subject in subjects])
+
+
+def cached_table(key: tuple, make: Callable[[], FaceTable]) -> FaceTable:
+    """A table from the cache, or made and put there; pictures stay on the disk, mapped into memory.
 
     Args:
-        data_dir: the corpus' folder.
-        without: persons left out, to choose checkpoints on.
-        only: if given, these persons and no others.
+        key: all that the table depends on, as strings and numbers.
+        make: called where no such table is in the cache.
     """
+    folder = Path(os.environ.get(CACHE_ENV, "~/.cache/leed_hub")).expanduser() / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{hashlib.sha256(repr((LAYOUT, *key)).encode()).hexdigest()[:24]}.safetensors"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            table = make()
+            partial = file.with_suffix(".partial")
+            save_file({name: value.contiguous() for name, value in vars(table).items()}, partial)
+            partial.rename(file)
+    return FaceTable(**load_file(file))
 
-    def wanted(subject: str) -> bool:
-        return subject not in without and (not only or subject in only)
 
-    faces = load_corpus("rendered_faces", data_dir, "train").filter(wanted, input_columns="subject")
-    twins = load_corpus("rendered_faces", data_dir, "twins")
-    if not only:  # else few faces would have a twin left; who lends an expression is no matter when it is only judged
-        twins = twins.filter(wanted, input_columns="subject")
-    index_of = {file: index for index, file in enumerate(faces["file"])}
-    twin = torch.full((len(faces) + len(twins),), -1)
-    for offset, twin_of in enumerate(twins["twin_of"]):
-        if twin_of in index_of:
-            twin[index_of[twin_of]] = len(faces) + offset
-    stem = [file == neutral for file, neutral in zip(faces["file"], faces["neutral_file"], strict=True)]
+def rendered_table(
+    corpus: str, data_dir: str | None, *, repeats: int | dict[str, int] = 1, without: tuple[str, ...] = (), only=()
+) -> FaceTable:
+    """Renders: setups with a neutral picture, expressions that several persons wear, landmarks.
+
+    Args:
+        corpus: "rendered_faces", "rendered_people", or such a dataset of the Hub.
+        data_dir: the corpus' folder; None for the Hub.
+        repeats: how often an epoch takes each picture as a target, or {split: number}; twins serve as references only.
+        without: persons left out, to choose checkpoints on; a picture goes with any person who is in it.
+        only: if given, these pictures and no others.
+    """
+    parts = []
+    for number, split in enumerate(RENDERED_SPLITS[corpus_kind(corpus)]):
+        rows = load_corpus(corpus, data_dir, split)
+        fingerprint = rows._fingerprint
+        table = cached_table((corpus, split, fingerprint), lambda rows=rows: _rendered_split(rows))
+        people = rows["persons"][:] if "persons" in rows.column_names else [[subject] for subject in rows["subject"][:]]
+        chosen = [
+            not set(persons) & set(without) and (not only or bool(set(persons) & set(only))) for persons in people
+        ]
+        of_split = repeats.get(split, 1) if isinstance(repeats, dict) else repeats
+        table.repeats.fill_(0 if split == "twins" else of_split)
+        table.corpus.fill_(number)
+        kept = torch.nonzero(torch.tensor(chosen)).squeeze(1)
+        parts.append(FaceTable(**{name: value[kept] for name, value in vars(table).items()}))
+    # Equal numbers are equal expressions in all splits, and setups have numbers of their own.
+    setups = 0
+    for part in parts:
+        part.setup[part.setup != UNKNOWN] += setups
+        setups = max(setups, int(part.setup.max()) + 1 if len(part) else 0)
+    return FaceTable(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
+
+def _rendered_split(rows: datasets.Dataset) -> FaceTable:
+    """One split as a table; the numbers of expressions hold for all splits of a corpus."""
+    names, files = rows.column_names, rows["file"][:]
+    if "expression_id" in names:
+        expression = torch.tensor(rows["expression_id"][:])
+    else:  # a twin wears the expression of the picture that it names
+        worn = [twin_of or file for twin_of, file in zip(rows["twin_of"][:], files, strict=True)]
+        expression = torch.tensor([zlib.crc32(file.encode()) for file in worn])
+    neutral = torch.tensor([file == of for file, of in zip(files, rows["neutral_file"][:], strict=True)])
+    side = rows[0]["image"].width
+    points = torch.tensor(np.asarray(rows["landmarks"][:], dtype=np.float32))
     return FaceTable(
-        images=torch.cat([decode_images(faces, RENDER_SIZE), decode_images(twins, RENDER_SIZE)]),
-        setup=torch.cat([group_numbers(list(faces["setup"])), torch.full((len(twins),), -1)]),
-        is_neutral=torch.tensor(stem + [False] * len(twins)),
-        twin=twin,
-        repeats=torch.tensor([1] * len(faces) + [0] * len(twins)),
-        corpus=torch.zeros_like(twin),
+        images=decode_images(rows, TABLE_SIZE),
+        setup=group_numbers(list(rows["setup"][:])),
+        is_neutral=neutral,
+        expression=torch.where(neutral, UNKNOWN, expression),
+        person=person_numbers(rows["subject"][:]),
+        landmarks=(points + 0.5) / side * 2 - 1,
+        repeats=torch.ones(len(rows), dtype=torch.long),
+        corpus=torch.zeros(len(rows), dtype=torch.long),
     )
 
 
@@ -67,6 +127,7 @@ def photograph_table(
     repeats: int = 1,
     without: tuple[str, ...] = (),
     alone: bool = False,
+    detector: str = "",
 ) -> FaceTable:
     """Photographs aligned by a locator; a person's pictures form a setup where one of them is known to be neutral.
 
@@ -82,9 +143,18 @@ def photograph_table(
         without: persons left out.
         alone: no two pictures form a setup and none is known to be neutral: faces in the wild, which differ in more
             than the expression, or any faces whose labels the training shall not know.
+        detector: the locator's name, by which the cache knows it.
     """
     locator = locator or _template_locator(template)
     rows = load_corpus(corpus, data_dir, split).filter(lambda person: person not in without, input_columns="subject")
+    key = (corpus, split, rows._fingerprint, detector, template, alone)
+    table = cached_table(key, lambda: _photographs(corpus, rows, template, locator, data_dir, split, alone))
+    table.repeats.fill_(repeats)
+    return table
+
+
+def _photographs(corpus, rows, template, locator, data_dir, split, alone) -> FaceTable:
+    """The pictures of `photograph_table`, found, cut out and framed."""
     yaws = rows["yaw"][:] if "yaw" in rows.column_names else [0] * len(rows)
     names, labels, subjects = rows.features["label"].names, rows["label"][:], rows["subject"][:]
     undecoded = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
@@ -113,17 +183,19 @@ def photograph_table(
     crops = []
     for index, key in keys.items():
         anchor = neutral_of.get(key, index)
-        matrix = crop_matrix(points[anchor], template, RENDER_SIZE)
+        matrix = crop_matrix(points[anchor], template, TABLE_SIZE)
         if anchor != index:
             onto_neutral = similarity(points[index][STABLE_POINTS], points[anchor][STABLE_POINTS])
             matrix = matrix @ np.vstack([onto_neutral, [0, 0, 1]])
-        crops.append(crop_face(photograph(index), matrix, RENDER_SIZE))
+        crops.append(crop_face(photograph(index), matrix, TABLE_SIZE))
     return FaceTable(
         images=torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous(),
         setup=group_numbers([key if key in neutral_of else None for key in keys.values()]),
         is_neutral=torch.tensor(list(is_neutral.values())),
-        twin=torch.full((len(points),), -1),
-        repeats=torch.full((len(points),), repeats),
+        expression=torch.full((len(points),), UNKNOWN),
+        person=person_numbers([subjects[index] for index in points]),
+        landmarks=torch.full((len(points), LANDMARKS, 2), torch.nan),
+        repeats=torch.ones(len(points), dtype=torch.long),
         corpus=torch.zeros(len(points), dtype=torch.long),
     )
 
@@ -143,20 +215,15 @@ def _template_locator(template: tuple[float, ...]):
 
 
 def joined(tables: list[FaceTable]) -> FaceTable:
-    """One table of several; group numbers and indices are kept apart."""
-    start, setups = 0, 0
-    parts = []
-    for corpus, table in enumerate(tables):
-        parts.append(
-            {
-                "images": table.images,
-                "setup": torch.where(table.setup >= 0, table.setup + setups, -1),
-                "is_neutral": table.is_neutral,
-                "twin": torch.where(table.twin >= 0, table.twin + start, -1),
-                "repeats": table.repeats,
-                "corpus": torch.full_like(table.corpus, corpus),
-            }
-        )
-        start += len(table.images)
-        setups += int(table.setup.max()) + 1
-    return FaceTable(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    """One table of several; group numbers are kept apart, and no picture is copied."""
+    columns: dict[str, list[torch.Tensor]] = {name: [] for name in vars(tables[0])}
+    counts = {"setup": 0, "expression": 0, "corpus": 0}
+    for table in tables:
+        for name, value in vars(table).items():
+            if name in counts:
+                columns[name].append(torch.where(value == UNKNOWN, UNKNOWN, value + counts[name]))
+                counts[name] += int(value.max()) + 1
+            else:
+                columns[name].append(value)
+    images = JoinedPictures(columns.pop("images"))
+    return FaceTable(images=images, **{name: torch.cat(parts) for name, parts in columns.items()})

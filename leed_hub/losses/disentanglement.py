@@ -1,4 +1,4 @@
-"""What tells expression from identity: three bounds on mutual information, and the siamese pull.
+"""What tells expression from identity: bounds on mutual information, agreement of codes, and the siamese pull.
 
 Notation: d displacement, e expression code, S siamese embedding; A source, B reference, AB the edited picture.
 """
@@ -42,33 +42,54 @@ def mutual_expression_information_loss(displacement: Tensor, mean: Tensor, log_v
     return -gaussian_log_likelihood(displacement, mean, log_variance).mean() / displacement.shape[1]
 
 
-def shared_information_loss(
-    read: Tensor, own: Tensor, same_expression: Tensor, known: Tensor, excluded: Tensor, *, temperature: float = 0.1
-) -> Tensor:
-    """Ask that the codes of one expression on two faces find each other among all codes of the batch.
+def shared_information_loss(codes: Tensor, expression: Tensor, person: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Ask that the codes of one expression on several persons find each other among all codes of the batch.
 
-    log B minus this loss is a lower bound on the information the two codes share (InfoNCE, van den Oord et al. 2018,
-    arXiv:1807.03748). What two persons in one expression share is the expression, so e is taught expression and nothing
-    else; the batch also holds the same persons in other expressions, which e must tell apart. Similarity is the cosine.
+    The logarithm of the number of candidates minus this loss is a lower bound on the information that two such codes
+    share (InfoNCE, van den Oord et al. 2018, arXiv:1807.03748). What two persons in one expression share is the
+    expression, so e is taught expression and nothing else; the batch also holds the same persons in other expressions,
+    which e must tell apart. Similarity is the cosine.
 
     Args:
-        read (Tensor): (B, D), codes of one set of faces.
-        own (Tensor): (B, D), codes of another.
-        same_expression (Tensor): (B,), a permutation: face i of `read` wears the expression of face same_expression[i]
-            of `own`.
-        known (Tensor): (B,), bool, false where face i's partner is not known; such rows are left out.
-        excluded (Tensor): (B, B), bool, true where i and j may wear one expression without being partners, as two
-            neutral faces do; such pairs are not told apart.
+        codes (Tensor): (P, D).
+        expression (Tensor): (P,), equal numbers for equal expressions; pictures of -1, whose expression is unknown or
+            none, are left out.
+        person (Tensor): (P,); two views of one person are not asked for, for they find each other by the face.
         temperature (float): of the softmax.
     Returns:
-        Tensor: scalar >= 0, nats; the mean of both directions; 0 when nothing is known.
+        Tensor: scalar >= 0, nats; 0 where no expression is worn by two persons.
     """
-    similarity = F.normalize(read, dim=1, eps=1e-4) @ F.normalize(own, dim=1, eps=1e-4).T / temperature  # (B, B)
-    partners = F.one_hot(same_expression, len(read)).bool()
-    similarity = similarity.masked_fill(excluded & ~partners, float("-inf"))
-    there = F.cross_entropy(similarity, same_expression, reduction="none")
-    back = F.cross_entropy(similarity.T, same_expression.argsort(), reduction="none")[same_expression]
-    return ((there + back) / 2 * known).sum() / known.sum().clamp_min(1)
+    known = expression >= 0
+    codes, expression, person = codes[known], expression[known], person[known]
+    normed = F.normalize(codes, dim=1, eps=1e-4)
+    similarity = normed @ normed.T / temperature  # (K, K)
+    same = expression[:, None] == expression
+    partners = same & (person[:, None] != person)
+    others = similarity.masked_fill(same, float("-inf")).logsumexp(dim=1, keepdim=True)
+    # Of a partner: -log(exp(s) / (exp(s) + sum over others)).
+    loss = F.softplus(others - similarity)
+    return (loss * partners).sum() / partners.sum().clamp_min(1)
+
+
+def scatter_share(codes: Tensor, groups: Tensor) -> Tensor:
+    """How much codes differ within groups that should be equal, beside how much they differ altogether.
+
+    Args:
+        codes (Tensor): (P, D).
+        groups (Tensor): (P,), equal numbers for what should be equal; -1 for what is unknown, and left out.
+    Returns:
+        Tensor: scalar >= 0, the mean variance within groups of two and more over the variance of all their codes;
+            about 1 where groups mean nothing, 0 where there is no such group.
+    """
+    _, place, count = groups.unique(return_inverse=True, return_counts=True)
+    chosen = (groups >= 0) & (count[place] > 1)
+    if not chosen.any():
+        return 0 * codes.sum()
+    codes = codes[chosen]
+    _, place, count = groups[chosen].unique(return_inverse=True, return_counts=True)
+    means = codes.new_zeros(len(count), codes.shape[1]).index_add(0, place, codes) / count[:, None]
+    within = (codes - means[place]).square().sum() / (len(codes) - len(count))
+    return within / (codes.var(dim=0).sum() + 1e-6)
 
 
 def siamese_loss(edited: Tensor, reference: Tensor, source: Tensor, differs: Tensor, margin: float) -> Tensor:

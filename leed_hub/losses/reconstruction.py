@@ -128,6 +128,40 @@ def flow_total_variation(flow: Tensor) -> Tensor:
     return along_x.abs().mean() + along_y.abs().mean()
 
 
+def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Ask the flow to fetch each landmark of the target from where it is in the source.
+
+    Differences of pixels tell a flow the way only where it is nearly right; points tell it from everywhere.
+
+    Args:
+        flow (Tensor): (B, 2, h, w), where each place comes from: (x, y) offsets in half sides.
+        source (Tensor): (B, L, 2), the source's landmarks, x, y in -1..1; NaN where unknown.
+        target (Tensor): (B, L, 2), the target's.
+    Returns:
+        Tensor: scalar >= 0, the mean distance in units of half the side over the landmarks that are known and in the
+            crop; 0 where there is none.
+    """
+    known = (source.isfinite() & target.isfinite() & (target.abs() < 1)).all(dim=2)
+    target, wanted = target.nan_to_num(), (source - target).nan_to_num()
+    found = F.grid_sample(flow, target[:, None].to(flow.dtype), padding_mode="border", align_corners=False)[:, :, 0]
+    distance = torch.linalg.vector_norm(found.transpose(1, 2) - wanted, dim=2)
+    return (distance * known).sum() / known.sum().clamp_min(1)
+
+
+def landmark_distance(found: Tensor, landmarks: Tensor) -> Tensor:
+    """Mean distance of landmarks that are read off a code to the true ones.
+
+    Args:
+        found (Tensor): (B, L, 2).
+        landmarks (Tensor): (B, L, 2); NaN where unknown, which does not count.
+    Returns:
+        Tensor: scalar >= 0, in the landmarks' unit; 0 where none is known.
+    """
+    known = landmarks.isfinite().all(dim=2)
+    distance = torch.linalg.vector_norm(found - landmarks.nan_to_num(), dim=2)
+    return (distance * known).sum() / known.sum().clamp_min(1)
+
+
 def mask_sparsity(mask: Tensor) -> Tensor:
     """Make painting cost something, so that the decoder warps what it can and paints only what it must.
 

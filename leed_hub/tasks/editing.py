@@ -5,11 +5,13 @@ Terms and what they are for (the names are the keys of the config's `losses` and
     pixels        the edit equals the exact target at three sizes, most where source and target differ
     edges         the same for image gradients
     paint         the colour alone equals the target too: a mask that is still closed gives it nothing to learn from
+    geometry      z tells a picture's landmarks, z_n its neutral face's and z' the edit's, where a corpus gives them
+    landmarks     the flow fetches the target's landmarks from where they are in the source, where a corpus gives them
     neutral       pictures known to be neutral have little displacement beside the others
     same_neutral  pictures of one person, pose and light have one neutral point, whatever the expression
-    same_expression  an expression has one code, whoever wears it: pictures known to be twins
+    same_expression  an expression has one code, whoever wears it
     information   mutual expression information: e tells d (variational bound on I(e; d))
-    shared        the codes of one expression on two persons tell each other (InfoNCE)
+    shared        the codes of one expression on several persons tell each other (InfoNCE)
     siamese       the edit is near the reference in expression and away from the source
     adversarial   the edit looks real
     cycle         editing back with the source's own expression returns the source
@@ -27,6 +29,7 @@ from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generato
 from leed_hub.losses.disentanglement import (
     contrastive_loss,
     mutual_expression_information_loss,
+    scatter_share,
     shared_information_loss,
     siamese_loss,
 )
@@ -36,6 +39,8 @@ from leed_hub.losses.reconstruction import (
     flow_total_variation,
     gradient_l1,
     identity_loss,
+    landmark_distance,
+    landmark_flow_loss,
     mask_sparsity,
     pyramid_l1,
     weighted_l1,
@@ -44,11 +49,13 @@ from leed_hub.losses.reconstruction import (
 
 @dataclass(frozen=True, kw_only=True)
 class EditingLosses:
-    """Weights of the terms; a term of weight 0 is not computed (but for `information`, which costs nothing)."""
+    """Weights of the terms; one of weight 0 is not computed (but `information` and `geometry`, which cost nothing)."""
 
     pixels: float = 1.0
     edges: float = 1.0
     paint: float = 0.3
+    geometry: float = 0.0
+    landmarks: float = 0.0
     neutral: float = 0.05
     information: float = 0.005
     shared: float = 0.01
@@ -81,13 +88,14 @@ class EditingTask:
         self.losses, self.model, self.critics = losses, model, critics
 
     def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Tensor]:
-        """All unweighted terms with their weighted sum `loss`, and the edits (B, 3, H, W), cut from the graph."""
+        """All unweighted terms with their weighted sum `loss`, and the edits (E, 3, H, W), cut from the graph."""
         w = self.losses
         shaped, judged = step >= w.codes_start_step, step >= w.judges_start_step
-        source, reference, target = batch["source"], batch["reference"], batch["target"]
-        has_target = batch["has_target"]
-        output = self.model(source, reference, batch["strength"])
-        edit, edited = output.edit, output.edit.edited
+        images, has_target = batch["images"], batch["has_target"]
+        output = self.model(images, batch["source"], batch["reference"], batch["strength"])
+        edit, edited, faces = output.edit, output.edit.edited, output.faces
+        source, reference, target = (images[batch[role]] for role in ("source", "reference", "target"))
+        code, neutral_point = faces.expression_code.float(), faces.neutral_point.float()
         terms: dict[str, Tensor] = {}
 
         weight = w.unchanged_weight + (1 - w.unchanged_weight) * changed_region(source, target).float()
@@ -98,29 +106,30 @@ class EditingTask:
             terms["edges"] = gradient_l1(edited, target, weight)
         if w.paint:
             terms["paint"] = weighted_l1(edit.color, target, weight)
-        if w.neutral:
-            terms["neutral"] = _neutral_share(
-                [output.source, output.reference], [batch["source_is_neutral"], batch["reference_is_neutral"]]
+        points = batch["landmarks"]
+        # (Always computed, as `information`.)
+        terms["geometry"] = (
+            landmark_distance(output.landmarks, points)
+            + landmark_distance(output.neutral_landmarks, batch["neutral_landmarks"])
+            + landmark_distance(output.edited_landmarks[has_target], points[batch["target"][has_target]])
+        ) / 3
+        if w.landmarks:
+            terms["landmarks"] = landmark_flow_loss(
+                edit.flow[has_target], points[batch["source"][has_target]], points[batch["target"][has_target]]
             )
+        if w.neutral:
+            terms["neutral"] = _neutral_share(faces.displacement.float(), batch["is_neutral"])
         # d stands still: shrinking it would raise the likelihood without any information. (Always computed: the
         # posterior is part of the network, and distributed training waits for a gradient of every part.)
         terms["information"] = mutual_expression_information_loss(
-            _unit_scale(output.reference.displacement.detach()), *_floats(output.posterior)
+            _unit_scale(faces.displacement.detach()), *_floats(output.posterior)
         )
         if w.shared and shaped:
-            terms["shared"] = shared_information_loss(
-                output.reference.expression_code.float(),
-                output.source.expression_code.float(),
-                batch["as_source"],
-                batch["crosses"],  # two views of one face would find each other by the face
-                batch["reference_is_neutral"][:, None] & batch["source_is_neutral"],
-            )
+            terms["shared"] = shared_information_loss(code, batch["expression"], batch["person"])
         if w.same_neutral and shaped:
-            neutral_points = output.source.neutral_point.float()
-            terms["same_neutral"] = _scatter_share(neutral_points, neutral_points[batch["as_source"]])
+            terms["same_neutral"] = scatter_share(neutral_point, batch["setup"])
         if w.same_expression and shaped:
-            twins, targets = output.reference.expression_code, output.source.expression_code[batch["as_source"]]
-            terms["same_expression"] = _scatter_share(twins.float(), targets.float(), batch["crosses"])
+            terms["same_expression"] = scatter_share(code, batch["expression"])
         if w.smooth:
             terms["smooth"] = flow_total_variation(edit.flow)
         if w.sparse:
@@ -130,21 +139,21 @@ class EditingTask:
             embedded = self._frozen_critic("siamese", torch.cat([edited, reference, source]))
             edited_s, reference_s, source_s = embedded.chunk(3)
             terms["siamese"] = siamese_loss(
-                edited_s[asked],
-                reference_s[asked].detach(),
-                source_s[asked],
-                batch["has_target"][asked],
-                w.siamese_margin,
+                edited_s[asked], reference_s[asked].detach(), source_s[asked], has_target[asked], w.siamese_margin
             )
         if w.adversarial and judged:
             terms["adversarial"] = hinge_generator_loss(self._frozen_critic("discriminator", edited).float())
         if w.cycle or w.identity:
-            returned = self.model(edited, source)
+            count = len(edited)
+            sources = torch.arange(count, 2 * count, device=edited.device)
+            returned = self.model(
+                torch.cat([edited, source]), sources - count, sources, torch.ones_like(batch["strength"])
+            )
             if w.cycle:
                 terms["cycle"] = cycle_loss(returned.edit.edited, source)
             if w.identity:
                 terms["identity"] = identity_loss(
-                    output.source.neutral_point.detach().float(), returned.source.neutral_point.float()
+                    neutral_point[batch["source"]].detach(), returned.faces.neutral_point[:count].float()
                 )
         terms["loss"] = sum(getattr(w, name) * term for name, term in terms.items())
         return terms, edited.detach()
@@ -155,10 +164,11 @@ class EditingTask:
         inputs: dict[str, Tensor] = {}
         if step < w.judges_start_step:
             return {}
+        source, reference, target = (batch["images"][batch[role]] for role in ("source", "reference", "target"))
         if w.siamese:
-            inputs["siamese"] = torch.cat([batch["target"], batch["reference"], batch["source"]])
+            inputs["siamese"] = torch.cat([target, reference, source])
         if w.adversarial:
-            real = batch["target"].detach().requires_grad_(w.r1 > 0)
+            real = target.detach().requires_grad_(w.r1 > 0)
             inputs["discriminator"] = torch.cat([real, edited])
         if not inputs:
             return {}
@@ -195,24 +205,12 @@ class EditingTask:
                 parameter.requires_grad_(True)
 
 
-def _scatter_share(points: Tensor, mates: Tensor, known: Tensor | None = None) -> Tensor:
-    """Mean squared distance of codes (B, D) to those that should equal them, beside the variance over the batch.
-
-    Counts the rows that `known` (B,) names, all by default; 0 where there is none.
-    """
-    squared = (points - mates).square().mean(dim=1)
-    if known is not None:
-        squared = squared * known * (len(known) / known.sum().clamp(min=1))
-    return squared.mean() / (2 * torch.cat([points, mates]).var(dim=0).mean() + 1e-6)
-
-
-def _neutral_share(encodings: list, are_neutral: list[Tensor]) -> Tensor:
+def _neutral_share(displacement: Tensor, is_neutral: Tensor) -> Tensor:
     """Mean squared displacement of the faces known to be neutral, as a share of theirs and the others' together.
 
     A share, because a plain mean is least when no face has any displacement; 0 where a batch has only one kind.
     """
-    squared = torch.cat([encoding.displacement.float().square().mean(dim=1) for encoding in encodings])
-    is_neutral = torch.cat(are_neutral)
+    squared = displacement.square().mean(dim=1)
     if not is_neutral.any() or is_neutral.all():
         return 0 * squared.mean()
     neutral, others = squared[is_neutral].mean(), squared[~is_neutral].mean()

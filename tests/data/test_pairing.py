@@ -5,224 +5,224 @@ from dataclasses import replace
 import pytest
 import torch
 
-from leed_hub.data.augment import Geometry, Light
-from leed_hub.data.pairing import EditingPairs, EditingViews, FaceTable
-from leed_hub.errors import ConfigError
+from leed_hub.data.augment import Degradation
+from leed_hub.data.pairing import EditingPairs, FaceTable, Sampling
 from leed_hub.models.leed import LEEDConfig
 from leed_hub.transforms import to_bytes
 
 TEMPLATE = LEEDConfig().template
+STILL = {"light_scale": 0, "framing_scale": 0, "degradation_scale": 0, "bend": 0.0, "backdrop_share": 0.0}
 
 
 def table() -> FaceTable:
-    """Two persons with a setup of three (neutral, a, b), a single picture, and a twin of picture 1."""
-    #         0    1   2    3   4   5    6      7
-    # person  p    p   p    q   q   q    r      q'
-    # setup   0    0   0    1   1   1    -      -
+    """Persons p and q with a setup of three each (neutral and two expressions), a lone picture, and a lone wearer."""
+    #              0   1   2   3   4   5   6   7
+    # person       p   p   p   q   q   q   r   s
+    # setup        0   0   0   1   1   1   -   -
+    # expression   -   a   b   -   a   c   -   b
+    landmarks = torch.full((8, 2, 2), 0.25)
+    landmarks[6] = torch.nan
     return FaceTable(
         images=torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(8, 3, 32, 32) * 30,
         setup=torch.tensor([0, 0, 0, 1, 1, 1, -1, -1]),
         is_neutral=torch.tensor([True, False, False, True, False, False, False, False]),
-        twin=torch.tensor([-1, 7, -1, -1, -1, -1, -1, -1]),
+        expression=torch.tensor([-1, 10, 11, -1, 10, 12, -1, 11]),
+        person=torch.tensor([0, 0, 0, 1, 1, 1, 2, 3]),
+        landmarks=landmarks,
         repeats=torch.tensor([1, 1, 1, 1, 1, 1, 1, 0]),
-        corpus=torch.zeros(8, dtype=torch.long),
+        corpus=torch.tensor([0, 0, 0, 0, 0, 0, 1, 0]),
     )
 
 
-def draws(pairs: str, **options) -> list[tuple[int, int, int, float, bool]]:
-    """Many draws as (source, reference, target, strength, has_target)."""
-    feed = EditingPairs(table(), pairs, 32, TEMPLATE, **options)
+def edits(pairs: str, **options) -> list[tuple[int, int, int, float]]:
+    """Many draws as (source, reference, target, strength), rows of the table; -row - 1 for a made-up expression."""
+    feed = EditingPairs(table(), pairs, 32, TEMPLATE, Sampling(**options))
     drawn = feed.draw(torch.arange(len(feed)).repeat(200), torch.Generator().manual_seed(0))
-    columns = ("source", "reference", "target", "strength", "has_target")
-    return list(zip(*(drawn[name].flatten().tolist() for name in columns), strict=True))
+    row = [-row - 1 if made_up >= 0 else row for row, made_up in zip(drawn.picture, drawn.made_up, strict=True)]
+    return [(row[source], row[reference], row[target], strength) for source, reference, target, strength in drawn.edits]
 
 
-@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
-def test_a_known_target_is_the_source_person_in_the_source_setup(pairs):
+def a_batch(pairs: str = "rendered", faces: FaceTable | None = None, seed: int = 0, count: int = 4, **options):
+    feed = EditingPairs(faces or table(), pairs, 32, TEMPLATE, Sampling(**options))
+    anchors = torch.arange(count) % len(feed)
+    return feed.batch(anchors, torch.Generator().manual_seed(seed), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("pairs", ["neutral", "rendered"])
+def test_a_target_is_the_source_person_in_the_source_setup(pairs):
     setup = table().setup.tolist()
-    for source, _, target, _, has_target in draws(pairs):
-        assert has_target
-        assert source == target or (setup[source] == setup[target] >= 0)
+    for source, _, target, _ in edits(pairs):
+        assert target in (-source - 1, source) or setup[source] == setup[target] >= 0
 
 
-def test_unrelated_pictures_have_no_mate_but_themselves():
-    assert all(source == reference == target for source, reference, target, _, _ in draws("none"))
-    assert {strength for *_, strength, _ in draws("none")} == {1.0}
-
-
-@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
-def test_a_lone_picture_and_its_made_up_expression_lead_to_each_other(pairs):
-    alone = FaceTable(
-        images=torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
-        setup=torch.full((4,), -1),
-        is_neutral=torch.tensor([True, False, False, False]),
-        twin=torch.tensor([-1, 0, -1, -1]),
-        repeats=torch.ones(4, dtype=torch.long),
-        corpus=torch.zeros(4, dtype=torch.long),
-    )
-    feed = EditingPairs(alone, pairs, 32, TEMPLATE)
-    still = Geometry()
-    feed.views = EditingViews(framing=still, reference_framing=still, light=Light().scaled(0), rough_share=0)
-    batch = feed.batch(torch.arange(4).repeat(2), torch.Generator().manual_seed(0), torch.device("cpu"))
-    # Views are mirrored at random, which leaves the sorted values what they are.
-    source, reference, target = (batch[role].flatten(1).sort(1).values for role in ("source", "reference", "target"))
-    assert torch.allclose(source[:4], target[4:], atol=1e-3) and torch.allclose(target[:4], source[4:], atol=1e-3)
-    assert torch.allclose(reference, target, atol=1e-3)
-    assert ((source - target).abs().mean(1) > 0.01).all()
-    assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()
-    assert (batch["strength"] == 1).all() and batch["has_target"].all()
+def test_unrelated_pictures_have_no_mate_but_their_own_made_up_expression():
+    found = set(edits("none"))
+    assert {(source, target) for source, _, target, _ in found} == {
+        pair for row in range(7) for pair in ((row, -row - 1), (-row - 1, row))
+    }
+    assert all(reference == target and strength == 1 for _, reference, target, strength in found)
 
 
 def test_neutral_recipe_pairs_expressive_pictures_with_the_neutral_one_only():
-    pairs = {(source, target) for source, _, target, _, _ in draws("neutral")}
-    assert {(0, 1), (0, 2), (1, 0), (2, 0), (3, 4)} <= pairs
-    assert not {(1, 2), (2, 1), (4, 5), (5, 4)} & pairs
-    assert all(reference != 7 for _, reference, _, _, _ in draws("neutral"))
+    pairs = {(source, target) for source, _, target, _ in edits("neutral") if min(source, target) >= 0}
+    assert pairs == {(0, 1), (0, 2), (1, 0), (2, 0), (3, 4), (3, 5), (4, 3), (5, 3)}
 
 
-@pytest.mark.parametrize("pairs", ["none", "neutral", "rendered"])
-def test_every_target_is_also_a_source_of_the_batch(pairs):
-    feed = EditingPairs(table(), pairs, 32, TEMPLATE)
-    drawn = feed.draw(torch.arange(len(feed)).repeat(2), torch.Generator().manual_seed(0))
-    assert torch.equal(drawn["source"][drawn["as_source"]], drawn["target"])
-    assert torch.equal(drawn["as_source"].sort().values, torch.arange(len(drawn["target"])))
+def test_neutral_recipe_lends_expressions_from_nobody():
+    assert all(reference == target for _, reference, target, _ in edits("neutral") if target in (1, 2, 4, 5))
 
 
-def test_a_picture_is_edited_into_itself_only_where_it_is_alone():
-    assert {target for source, _, target, _, _ in draws("rendered") if source == target} == {6}
+def test_rendered_recipe_lends_expressions_from_whoever_wears_them():
+    lent = {(reference, target) for _, reference, target, _ in edits("rendered", own_reference_share=0.0)}
+    assert {(4, 1), (1, 4), (7, 2)} <= lent
+    assert {reference for reference, target in lent if target == 1} == {4}
+    assert {reference for reference, target in lent if target == 5} == {5}  # nobody else wears it
+    own = edits("rendered", own_reference_share=1.0)
+    assert all(reference == target for _, reference, target, _ in own if target in (1, 2, 4, 5))
 
 
-def test_source_and_target_are_bent_alike_and_the_reference_otherwise():
-    noise = torch.randint(256, (8, 3, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    same = noise[[0, 0, 0, 3, 3, 3, 6, 7]].repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
-    feed = EditingPairs(replace(table(), images=same), "neutral", 32, TEMPLATE, twin_share=0, light_scale=0, bend=0.03)
-    feed.views = replace(feed.views, framing=Geometry(), reference_framing=Geometry(), rough_share=0)
-    batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
-    paired = feed.draw(torch.arange(4), torch.Generator().manual_seed(0))
-    paired = paired["source"] != paired["target"]
-    source, reference, target = (batch[role][paired] for role in ("source", "reference", "target"))
-    assert len(source) and torch.equal(source, target)
-    assert ((reference - target).abs().mean(dim=(1, 2, 3)) > 0.05).all()
+def test_a_lender_is_edited_too():
+    feed = EditingPairs(table(), "rendered", 32, TEMPLATE, Sampling(own_reference_share=0.0))
+    drawn = feed.draw(torch.tensor([feed.anchors.index(1)]), torch.Generator().manual_seed(0))
+    rows = [tuple(drawn.picture[place] for place in edit[:3]) for edit in drawn.edits]
+    assert (3, 1, 4) in rows  # q's neutral face takes p's expression
+    assert len(drawn.picture) < 3 * len(drawn.edits)  # pictures serve several edits
 
 
-def test_the_scales_multiply_every_bound_of_the_views():
-    scales = {"framing_scale": 0.5, "light_scale": 2, "reference_scale": 0.25}
-    views, plain = EditingPairs(table(), "rendered", 32, TEMPLATE, bend=0.01, **scales).views, EditingViews()
-    for kind, scale in (("framing", 0.5), ("reference_framing", 0.125), ("light", 2)):
-        asked = {name: scale * bound for name, bound in vars(getattr(plain, kind)).items()}
-        assert vars(getattr(views, kind)) == asked and any(asked.values())
-    assert (views.bend, views.reference_bend) == (0.01, 0.0025)
+def test_an_expression_is_taken_off_by_strength_zero_or_by_a_neutral_reference():
+    off = [edit for edit in edits("rendered") if edit[2] in (0, 3)]
+    assert {strength for *_, strength in off} == {0.0, 1.0}
+    assert all(reference in (0, 3) for _, reference, _, strength in off if strength == 1)
+    assert all(target in (0, 3) for _, _, target, strength in edits("rendered") if strength == 0)
+
+
+def test_only_pictures_that_are_shown_are_anchors_and_neutral_ones_come_as_mates():
+    repeated = table()
+    repeated.repeats[6] = 5
+    feed = {pairs: EditingPairs(repeated, pairs, 32, TEMPLATE).anchors for pairs in ("none", "neutral", "rendered")}
+    assert torch.tensor(feed["none"]).bincount().tolist() == [1, 1, 1, 1, 1, 1, 5]
+    assert torch.tensor(feed["rendered"]).bincount().tolist() == [0, 1, 1, 0, 1, 1, 5]
+    assert feed["neutral"] == feed["rendered"]
+
+
+def test_a_batch_tells_what_its_recipe_may_know():
+    rendered, neutral, none = (
+        a_batch(pairs, count=5, own_reference_share=0.0) for pairs in ("rendered", "neutral", "none")
+    )
+    assert (rendered["expression"] >= 0).any() and (neutral["expression"] == -1).all()
+    assert rendered["is_neutral"].any() and neutral["is_neutral"].any() and not none["is_neutral"].any()
+    assert (none["expression"] == -1).all()
+    for batch in (rendered, neutral, none):
+        for places in (batch["source"], batch["target"]):
+            assert torch.equal(batch["setup"][batch["source"]], batch["setup"][places])  # one view
+        assert batch["images"].shape[1:] == (3, 32, 32) and batch["images"].abs().max() <= 1
+        assert len(batch["source"]) == len(batch["strength"]) == len(batch["has_target"])
+
+
+def test_mirrored_expressions_are_other_expressions():
+    found = {(int(number) // 2, int(number) % 2) for seed in range(8) for number in a_batch(seed=seed)["expression"]}
+    assert {(10, 0), (10, 1)} <= found
+
+
+def test_the_pictures_of_a_view_are_moved_lit_and_spoilt_alike():
+    noise = torch.randint(256, (3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    same = replace(table(), images=noise.expand(8, 3, 32, 32).contiguous())
+    batch = a_batch(faces=same, bend=0.02, shade=0.2, degradation_scale=3)
+    source, target = (batch["images"][batch[role]] for role in ("source", "target"))
+    assert torch.equal(source, target)
+    crossing = batch["setup"][batch["reference"]] != batch["setup"][batch["target"]]
+    reference = batch["images"][batch["reference"]][crossing]
+    assert len(reference) and ((reference - target[crossing]).abs().mean(dim=(1, 2, 3)) > 0.05).all()
 
 
 @pytest.mark.parametrize(
-    ("changed", "faces"),
-    [
-        ({"bend": 0.03}, {"source", "target"}),
-        ({"reference_bend": 0.03}, {"reference"}),
-        ({"blend": 0.4}, {"reference"}),
-        ({"shade": 0.15}, {"source", "reference", "target"}),
-    ],
+    "scale", ["light_scale", "framing_scale", "degradation_scale", "bend", "shade", "backdrop_share"]
 )
-def test_what_changes_a_reference_does_so_apart_from_its_source(changed, faces):
-    still = {"framing": Geometry(), "reference_framing": Geometry(), "bend": 0.0, "reference_bend": 0.0}
+def test_each_kind_of_change_is_switched_by_its_number(scale):
+    noise = torch.randint(256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    faces = replace(table(), images=noise)
 
-    def batch(**changes: float) -> dict[str, torch.Tensor]:
-        feed = EditingPairs(table(), "neutral", 32, TEMPLATE, light_scale=0)
-        noise = torch.randint(256, feed.table.images.shape, generator=torch.Generator().manual_seed(0))
-        feed.table = replace(feed.table, images=noise.to(torch.uint8))
-        feed.views = replace(feed.views, rough_share=0, **still | changes)
-        return feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    def pictures(**changes) -> torch.Tensor:
+        feed = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL | changes))
+        return feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))["images"]
 
-    before, after = batch(), batch(**changed)
-    assert faces == {role for role in ("source", "reference", "target") if not torch.equal(before[role], after[role])}
+    as_is = to_bytes(pictures())
+    rows = [picture for picture in noise] + [picture.flip(-1) for picture in noise]
+    assert all(min((picture.int() - row.int()).abs().max() for row in rows) <= 1 for picture in as_is)
+    assert not torch.equal(to_bytes(pictures(**{scale: 1.0})), as_is)
 
 
-def test_a_pair_keeps_one_skin_and_a_blend_stays_below_its_bound():
-    grey = replace(table(), images=torch.full((8, 3, 32, 32), 20, dtype=torch.uint8))
-    grey.images[0] = grey.images[3] = 80  # the neutral pictures
-    feed = EditingPairs(grey, "neutral", 32, TEMPLATE, light_scale=0, shade=0.15, twin_share=0.0)
-    feed.views = replace(feed.views, rough_share=0)
+def test_a_studios_wall_is_covered_and_the_face_is_not():
+    feed = EditingPairs(table(), "rendered", 32, TEMPLATE, Sampling(**STILL | {"backdrop_share": 1.0}))
     batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
-    source, target = ((batch[role] + 1) / 2 for role in ("source", "target"))
-    apart = source.mean(dim=(1, 2, 3)) != target.mean(dim=(1, 2, 3))
-    ratio = (source / target)[apart]
-    assert len(ratio) and ratio.flatten(1).std(dim=1).max() < 1e-4 * ratio.max() < source.flatten(1).std(dim=1).min()
-
-    feed.views = replace(feed.views, shade=0.0, blend=0.4)
-    references = torch.full((500, 3, 32, 32), 0.0)
-    views = Geometry().draw(500, torch.Generator())
-    shares = feed._blended(references, views, torch.Generator().manual_seed(0))[:, 0, 0, 0] * 255 / 80
-    assert 0.4 < (shares == 0).float().mean() < 0.6 and 0.35 < shares.max() <= 0.4
+    flat = (batch["images"] - batch["images"][:, :, 16:17, 16:17]).abs().amax(dim=1)
+    assert (flat[:, 12:24, 12:20] < 1e-3).all() and (flat[:, 0] > 1e-2).any()
 
 
-def test_an_odd_batch_is_refused():
-    feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
-    with pytest.raises(ConfigError, match="even; got 3"):
-        feed.draw(torch.arange(3), torch.Generator())
+def test_landmarks_go_with_their_pictures():
+    dots = torch.zeros(8, 3, 64, 64, dtype=torch.uint8)
+    dots[:, :, 40:43, 22:25] = 255
+    points = torch.tensor([[(23 + 0.5) / 64 * 2 - 1, (41 + 0.5) / 64 * 2 - 1]]).expand(8, 1, 2)
+    faces = replace(table(), images=dots, landmarks=points)
+    sampling = Sampling(**STILL | {"framing_scale": 1.0, "bend": 0.02})
+    feed = EditingPairs(faces, "rendered", 64, TEMPLATE, sampling)
+    batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    brightness = (batch["images"].mean(dim=1) + 1).square()
+    places = (torch.arange(64) + 0.5) / 64 * 2 - 1
+    across = (brightness.sum(1) * places).sum(1) / brightness.sum((1, 2))
+    down = (brightness.sum(2) * places).sum(1) / brightness.sum((1, 2))
+    assert (torch.stack([across, down], 1) - batch["landmarks"][:, 0]).abs().max() < 0.5 / 32  # half a pixel
 
 
-def test_triplets_to_choose_on_are_twins_edits_or_else_views_of_oneself():
+def test_a_neutral_faces_landmarks_are_known_wherever_its_setup_is_seen():
+    marked = table().landmarks.clone()
+    marked[3] = -0.25  # q's neutral face
+    faces = replace(table(), landmarks=marked)
+    batch = a_batch(faces=faces, count=5, **STILL)
+    of_q = batch["person"] == 1
+    assert torch.allclose(batch["neutral_landmarks"][of_q][..., 1], torch.tensor(-0.25))
+    of_p = batch["person"] == 0
+    assert torch.allclose(batch["neutral_landmarks"][of_p][..., 1], torch.tensor(0.25))
+    assert batch["neutral_landmarks"][batch["person"] >= 2].isnan().all()  # lone pictures
+    unknown = a_batch("none", faces=faces, count=5)
+    assert unknown["neutral_landmarks"].isnan().all()
+
+
+def test_a_made_up_expression_has_no_landmarks_and_no_name():
+    batch = a_batch("rendered", count=5)
+    lone = batch["corpus"] == 1
+    assert lone.sum() == 4 and batch["landmarks"][lone].isnan().all() and (batch["expression"][lone] == -1).all()
+    assert batch["landmarks"][~lone].isfinite().all()
+
+
+def test_unpaired_edits_take_strangers_and_hide_the_target():
+    batch = a_batch(unpaired_share=0.5, count=200)
+    hidden = ~batch["has_target"]
+    assert 0.4 < hidden.float().mean() < 0.6
+    assert (batch["strength"][hidden] == 1).all() and (batch["strength"][~hidden] == 0).any()
+
+
+def test_a_batch_is_a_function_of_its_generator():
+    batches = [a_batch(seed=seed) for seed in (1, 1, 2)]
+    assert all(torch.equal(batches[0][name].nan_to_num(), batches[1][name].nan_to_num()) for name in batches[0])
+    assert not torch.equal(batches[0]["images"][:5], batches[2]["images"][:5])
+
+
+def test_triplets_to_choose_on_are_edits_between_persons_or_else_views_of_oneself():
     triplets = EditingPairs(table(), "rendered", 32, TEMPLATE).triplets(8)
-    shades = {name: to_bytes(pictures)[:, 0, 0, 0].tolist() for name, pictures in triplets.items()}
-    assert shades == {"source": [60], "reference": [210], "target": [30]}  # the picture after 1 in its setup; its twin
-    lone = table()
-    lone.twin[1] = -1
+    rows = {name: (to_bytes(triplets[name])[:, 0, 0, 0] // 30).tolist() for name in ("source", "reference", "target")}
+    assert rows["target"] == [1, 2, 4] and rows["reference"] == [4, 7, 1]
+    assert all(
+        source in {1: (0, 2), 2: (0, 1), 4: (3, 5)}[target]
+        for source, target in zip(rows["source"], rows["target"], strict=True)
+    )
+    lone = replace(table(), expression=torch.full((8,), -1))
     triplets = EditingPairs(lone, "rendered", 32, TEMPLATE).triplets(4)
     assert torch.equal(triplets["reference"], triplets["target"]) and len(triplets["target"]) == 4
-    noise = torch.randint(256, lone.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    noise = torch.randint(256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     unrelated = EditingPairs(replace(lone, images=noise, setup=torch.full((8,), -1)), "none", 32, TEMPLATE).triplets(4)
     assert not torch.allclose(unrelated["source"], unrelated["target"], atol=0.1)
 
 
-def test_rendered_recipe_uses_twins_and_any_picture_of_the_setup():
-    found = draws("rendered")
-    assert {(1, 2), (2, 1), (0, 1)} <= {(source, target) for source, _, target, _, _ in found}
-    of_twinned = [reference == 7 for _, reference, target, _, _ in found if target == 1]
-    assert 0.6 < sum(of_twinned) / len(of_twinned) < 0.8
-    assert all(reference == 7 or reference == target for _, reference, target, _, _ in found if target == 1)
-
-
-def test_strength_zero_is_asked_only_where_the_target_is_neutral():
-    found = draws("rendered")
-    assert {target for _, _, target, strength, _ in found if strength == 0} == {0, 3}
-    assert any(strength == 1 for _, _, target, strength, _ in found if target == 0)
-
-
-def test_twins_are_never_targets_and_their_pictures_are_drawn_twice_as_often():
-    assert all(target != 7 for _, _, target, _, _ in draws("rendered"))
-    repeated = table()
-    repeated.repeats[6] = 5
-    anchors = EditingPairs(repeated, "rendered", 32, TEMPLATE).anchors
-    assert anchors.bincount().tolist() == [0, 2, 1, 0, 1, 1, 5]  # neutral pictures come as mates
-    assert EditingPairs(repeated, "neutral", 32, TEMPLATE).anchors.bincount().tolist() == [0, 1, 1, 0, 1, 1, 5]
-    assert EditingPairs(repeated, "none", 32, TEMPLATE).anchors.bincount().tolist() == [1, 1, 1, 1, 1, 1, 5]
-
-
-def test_unpaired_draws_take_strangers_and_hide_the_target():
-    found = draws("rendered", unpaired_share=0.5)
-    hidden = [row for row in found if not row[4]]
-    assert 0.4 < len(hidden) / len(found) < 0.6
-    assert all(strength == 1 for *_, strength, has_target in found if not has_target)
-
-
-def test_a_batch_is_a_function_of_its_generator():
-    feed = EditingPairs(table(), "rendered", 32, TEMPLATE)
-    batches = [feed.batch(torch.arange(6), torch.Generator().manual_seed(s), torch.device("cpu")) for s in (1, 1, 2)]
-    assert all(torch.equal(batches[0][name], batches[1][name]) for name in batches[0])
-    assert not torch.equal(batches[0]["source"], batches[2]["source"])
-    assert batches[0]["source"].shape == (6, 3, 32, 32)
-    assert batches[0]["source"].abs().max() <= 1
-
-
-def test_a_batch_tells_which_references_are_another_person_in_the_targets_expression():
-    feed = EditingPairs(table(), "rendered", 32, TEMPLATE, twin_share=1.0)
-    anchors = torch.arange(6).repeat(20)
-    drawn = feed.draw(anchors, torch.Generator().manual_seed(0))
-    batch = feed.batch(anchors, torch.Generator().manual_seed(0), torch.device("cpu"))
-    assert torch.equal(batch["crosses"], drawn["target"] == 1)  # the one picture with a twin
-    assert batch["crosses"].any()
-
-
-def test_without_known_neutrals_nothing_is_called_neutral():
-    batch = EditingPairs(table(), "none", 32, TEMPLATE).batch(torch.arange(6), torch.Generator(), torch.device("cpu"))
-    assert not batch["source_is_neutral"].any() and not batch["reference_is_neutral"].any()
+def test_the_shares_of_a_degradation_are_those_asked_for():
+    assert Degradation().scaled(0) == Degradation(grey=0, blurred=0, small=0, noisy=0, compressed=0)

@@ -15,8 +15,8 @@ from leed_hub.errors import ConfigError
 from leed_hub.labels import EXPRESSIONS
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
 from leed_hub.models.hub import CardFacts
-from leed_hub.recipes import build_recipe
-from train_accelerate import read_config, train
+from leed_hub.recipes import build_recipe, read_settings
+from train_accelerate import read_config, train_stages
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "recognizer"
 SMALL = {"image_size": 16, "widths": [4, 4, 8, 8], "non_expression_width": 4, "code_dim": 8}
@@ -76,12 +76,12 @@ def test_a_config_trains_two_steps_on_its_corpus_and_saves_what_loads(
         output_dir=str(tmp_path / "run"),
         **{"steps": 2, "batch_size": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 1, "checkpoint_every": 2},
     )
-    best = train(config, resume=False, max_steps=None, command="a test")
+    best = train_stages(config, resume=False, max_steps=None, command="a test")
 
     assert len(started_from) == 1
     assert len(list((tmp_path / "store").glob("*.npy"))) == 2
     asked = locator.asked
-    feed = build_recipe(config.task, config.model, config.losses, config.data).feed
+    feed = build_recipe(config.settings()).feed
     assert locator.asked == asked  # the next start reads the store
     batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
     assert batch["images"].shape == (4, 3, 32, 32)
@@ -101,7 +101,8 @@ def entry(corpus: str, split: str, **options) -> dict:
 
 
 def recipe(data: dict, **model):
-    return build_recipe("recognition", SMALL | model, {}, {"judge": entry("fer2013", "test_public")} | data)
+    data = {"judge": entry("fer2013", "test_public")} | data
+    return build_recipe(read_settings("recognition", SMALL | model, {}, data))
 
 
 def test_two_corpora_mix_each_with_its_own_aligner_and_categories(make, locator):
@@ -129,10 +130,9 @@ def test_the_judge_is_another_split_and_its_accuracy_is_the_score(make, locator)
     assert numbers["accuracy"] == pytest.approx(right.float().mean().item())
 
 
-def test_a_reconstruction_needs_its_decoder_and_a_misspelt_key_is_named(make, locator):
-    make("fer2013")
+def test_a_reconstruction_needs_its_decoder_and_a_misspelt_key_is_named():
     data = {"corpora": [entry("fer2013", "train")], "judge": entry("fer2013", "test_public")}
     with pytest.raises(ConfigError, match="reconstructs"):
-        build_recipe("recognition", SMALL, {"beta1": 0.1}, data)
+        read_settings("recognition", SMALL, {"beta1": 0.1}, data)
     with pytest.raises(ConfigError, match="recognition task.*balanced"):
-        build_recipe("recognition", SMALL, {}, data | {"balanced": True})
+        read_settings("recognition", SMALL, {}, data | {"balanced": True})

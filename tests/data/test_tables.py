@@ -10,7 +10,15 @@ from PIL import Image
 
 from leed_hub.data import load_corpus
 from leed_hub.data.pairing import FaceTable
-from leed_hub.data.tables import group_numbers, joined, photograph_table, rendered_table
+from leed_hub.data.tables import (
+    CACHE_ENV,
+    cached_table,
+    group_numbers,
+    joined,
+    person_numbers,
+    photograph_table,
+    rendered_table,
+)
 from leed_hub.errors import CorpusError
 from leed_hub.faces import Face, build_locator
 from leed_hub.models.leed import LEEDConfig
@@ -23,22 +31,53 @@ def small_table(count: int) -> FaceTable:
         images=torch.zeros(count, 3, 8, 8, dtype=torch.uint8),
         setup=torch.tensor([0] * (count - 1) + [-1]),
         is_neutral=torch.zeros(count, dtype=torch.bool),
-        twin=torch.tensor([count - 1] + [-1] * (count - 1)),
+        expression=torch.tensor([7] * (count - 1) + [-1]),
+        person=torch.arange(count),
+        landmarks=torch.full((count, 68, 2), torch.nan),
         repeats=torch.ones(count, dtype=torch.long),
         corpus=torch.zeros(count, dtype=torch.long),
     )
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_one_person_has_one_number_in_every_corpus():
+    numbers = person_numbers(["004", None, "ann", "004"]).tolist()
+    assert numbers[0] == numbers[3] != numbers[2] and numbers[1] == -1
 
 
 def test_equal_keys_share_a_number_and_unknown_ones_have_none():
     assert group_numbers(["a", None, "b", "a"]).tolist() == [0, -1, 1, 0]
 
 
-def test_joined_tables_keep_their_groups_apart_and_their_twins_together():
+def test_joined_tables_keep_their_groups_apart_and_their_persons_together():
     both = joined([small_table(3), small_table(2)])
     assert both.setup.tolist() == [0, 0, -1, 1, -1]
-    assert both.twin.tolist() == [2, -1, -1, 4, -1]
+    assert both.expression.tolist() == [7, 7, -1, 15, -1]
+    assert both.person.tolist() == [0, 1, 2, 0, 1]
     assert both.corpus.tolist() == [0, 0, 0, 1, 1]
     assert all(len(getattr(both, field.name)) == 5 for field in dataclasses.fields(both))
+
+
+def test_a_table_is_made_once_and_then_read_from_the_cache(cache):
+    made = []
+
+    def make() -> FaceTable:
+        made.append(1)
+        return dataclasses.replace(small_table(2), images=torch.full((2, 3, 8, 8), 9, dtype=torch.uint8))
+
+    first, again = (cached_table(("corpus", 1), make) for _ in range(2))
+    assert len(made) == 1 and (again.images == 9).all()
+    assert all(
+        torch.equal(value.nan_to_num(), getattr(again, name).nan_to_num()) for name, value in vars(first).items()
+    )
+    cached_table(("corpus", 2), make)
+    assert len(made) == 2
+    assert not list(cache.rglob("*.partial"))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +95,7 @@ def london(shared, tmp_path_factory):
 def test_a_persons_photographs_form_a_setup_framed_alike(london):
     locate = build_locator("yunet")
     table = photograph_table("london", str(london), "train", TEMPLATE, locate, repeats=4, without=("003",))
-    assert table.images.shape == (4, 3, 192, 192)
+    assert table.images.shape == (4, 3, 160, 160)
     assert table.is_neutral.sum() == 2 and table.repeats.tolist() == [4] * 4
     for setup in table.setup.unique():
         neutral, smile = (
@@ -64,14 +103,14 @@ def test_a_persons_photographs_form_a_setup_framed_alike(london):
             for flag in (True, False)
         )
         eyes = abs(neutral.points[:2] - smile.points[:2]).max()
-        assert eyes < 5  # of 192 pixels
+        assert eyes < 4  # of 160 pixels
 
 
 def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london):
     with pytest.raises(CorpusError, match="No face"):
         photograph_table("london", str(london), "train", TEMPLATE, lambda photo: [])
     seen = iter([[]] + [[Face((0, 0, 1, 1), 1.0, photo_points())]] * 10)
-    table = photograph_table("london", str(london), "train", TEMPLATE, lambda photo: next(seen))
+    table = photograph_table("london", str(london), "train", TEMPLATE, lambda photo: next(seen), detector="other")
     assert len(table.images) == 5
 
 
@@ -79,18 +118,19 @@ def test_pictures_taken_alone_form_no_setups_and_have_no_known_expression(london
     def locate(photo):
         return [Face((0, 0, 1, 1), 1.0, photo_points())]
 
-    assert photograph_table("london", str(london), "train", TEMPLATE, locate).is_neutral.any()
+    known = photograph_table("london", str(london), "train", TEMPLATE, locate)
+    assert known.is_neutral.any() and known.landmarks.isnan().all() and (known.expression == -1).all()
     table = photograph_table("london", str(london), "train", TEMPLATE, locate, alone=True)
     assert (table.setup == -1).all() and not table.is_neutral.any()
 
 
 def test_face_crops_of_any_folder_are_taken_whole_and_broken_files_left_out(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 192, 240, 3), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 160, 200, 3), np.uint8)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:5000])
     table = photograph_table("folder", str(tmp_path), "train", TEMPLATE, None)
-    whole = torch.from_numpy(pictures[:2, :, 24:-24].copy()).permute(0, 3, 1, 2)
+    whole = torch.from_numpy(pictures[:2, :, 20:-20].copy()).permute(0, 3, 1, 2)
     assert (table.images.int() - whole.int()).abs().max() <= 2
     assert table.setup.tolist() == [-1, -1] and not table.is_neutral.any()
 
@@ -99,9 +139,9 @@ def photo_points():
     return np.array([[180, 200], [330, 200], [256, 280], [200, 350], [310, 350]], dtype=np.float32)
 
 
-def test_renders_know_setup_neutral_and_twins_and_leave_persons_out(shared):
+def test_renders_know_setup_neutral_and_wearers_and_leave_persons_out(shared):
     folder = str(shared / "corpora" / "rendered_faces")
-    table = rendered_table(folder, only=("004", "032"))
+    table = rendered_table("rendered_faces", folder, only=("004", "032"))
     anchors = table.repeats > 0
     of_both = load_corpus("rendered_faces", folder, "train").filter(
         lambda person: person in ("004", "032"), input_columns="subject"
@@ -110,5 +150,20 @@ def test_renders_know_setup_neutral_and_twins_and_leave_persons_out(shared):
     assert (table.setup[anchors] >= 0).all() and (table.setup[~anchors] == -1).all()
     setups = table.setup[anchors & table.is_neutral]
     assert len(setups.unique()) == len(setups)  # one neutral picture a setup
-    twins = table.twin[table.twin >= 0]
-    assert len(twins) and not anchors[twins].any()
+    assert ((table.expression == -1) == table.is_neutral).all()
+    assert set(table.expression[~anchors].tolist()) - set(table.expression[anchors].tolist())  # twins of others' faces
+    assert table.landmarks.abs().max() < 1.3
+
+
+def test_people_share_expressions_across_splits_and_go_with_anyone_who_is_in_them(make):
+    folder = str(make("rendered_people"))
+    table = rendered_table("rendered_people", folder, repeats={"photographs": 3})
+    assert table.corpus.tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert table.repeats.tolist() == [1] * 5 + [3] * 3
+    assert table.setup.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert table.expression.tolist() == [-1, 7, 8, -1, 7, -1, 7, 8]
+    assert len(table.person.unique()) == 3
+    assert (
+        len(rendered_table("rendered_people", folder, without=("1003",))) == 3
+    )  # the blended person has its inner face
+    assert len(rendered_table("rendered_people", folder, only=("004",))) == 5

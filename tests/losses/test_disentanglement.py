@@ -7,6 +7,7 @@ from leed_hub.losses.disentanglement import (
     contrastive_loss,
     gaussian_log_likelihood,
     mutual_expression_information_loss,
+    scatter_share,
     shared_information_loss,
     siamese_loss,
 )
@@ -121,36 +122,40 @@ def codes(count: int = 8, dim: int = 6) -> torch.Tensor:
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
 
 
-def shared(read, own, partners=None, known=None, excluded=None) -> torch.Tensor:
-    count = len(read)
-    partners = torch.arange(count) if partners is None else partners
-    known = torch.ones(count, dtype=torch.bool) if known is None else known
-    excluded = torch.zeros(count, count, dtype=torch.bool) if excluded is None else excluded
-    return shared_information_loss(read, own, partners, known, excluded)
-
-
 def test_codes_that_tell_nothing_share_nothing_and_equal_ones_share_much():
-    same = torch.ones(8, 6)
-    assert torch.isclose(shared(same, same), torch.tensor(8.0).log())
-    assert shared(codes(), 3 * codes()) < 0.3 < shared(codes(), codes().flip(0))
+    expression, person = torch.arange(4).repeat(2), torch.arange(8)
+    same = shared_information_loss(torch.ones(8, 6), expression, person)
+    assert same.item() == pytest.approx(math.log(7))  # the partner and six others
+    twins = codes(4).repeat(2, 1) * torch.tensor([1.0] * 4 + [3.0] * 4)[:, None]
+    assert (
+        shared_information_loss(twins, expression, person) < 0.3 < shared_information_loss(codes(), expression, person)
+    )
 
 
-def test_partners_are_found_by_their_permutation():
-    partners = torch.arange(8).roll(3)
-    assert torch.isclose(shared(codes(), codes()[partners.argsort()], partners), shared(codes(), codes()))
+def test_shared_information_by_hand():
+    told = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    # Partners 0 and 1 have cosine 0; beside them stands 2, with cosines -1 and 0.
+    expected = (math.log(1 + math.exp(-1 / 0.5)) + math.log(2)) / 2
+    found = shared_information_loss(told, torch.tensor([5, 5, 6]), torch.tensor([0, 1, 2]), temperature=0.5)
+    assert found.item() == pytest.approx(expected)
 
 
-def test_unknown_rows_and_excluded_pairs_do_not_count():
-    broken = codes()
-    broken[0] = -broken[0]
-    known = torch.ones(8, dtype=torch.bool)
-    known[0] = False
-    assert shared(broken, codes(), known=known) < shared(broken, codes())
-    assert shared(codes(), codes(), known=~torch.ones(8, dtype=torch.bool)) == 0
-    twice = codes()
-    twice[1] = twice[0]
-    excluded = torch.zeros(8, 8, dtype=torch.bool)
-    excluded[0, 1] = excluded[1, 0] = True
-    assert shared(twice, twice, excluded=excluded) < shared(twice, twice)
-    excluded[:] = True  # partners themselves are never excluded
-    assert shared(codes(), codes(), excluded=excluded) == 0
+def test_a_persons_own_views_and_unknown_expressions_are_not_asked_for():
+    expression = torch.tensor([0, 0, 1, 1, -1, -1, 2, 3])
+    alone = shared_information_loss(codes(), expression, torch.tensor([0, 0, 1, 1, 2, 3, 4, 5]))
+    assert alone == 0
+    changed = codes()
+    changed[4:6] *= -1  # unknown ones do not count as others either
+    person = torch.arange(8)
+    assert shared_information_loss(changed, expression, person) == shared_information_loss(codes(), expression, person)
+
+
+def test_scatter_share_by_hand():
+    told = torch.tensor([[0.0], [2.0], [10.0], [14.0], [99.0], [50.0]])
+    groups = torch.tensor([0, 0, 1, 1, 2, -1])
+    # Within: (1 + 1 + 4 + 4) / (4 - 2) = 5; variance of 0, 2, 10, 14: mean 6.5, squares 131 / 3.
+    assert scatter_share(told, groups).item() == pytest.approx(5 / (131 / 3), rel=1e-5)
+    assert scatter_share(told, torch.arange(6)) == 0
+    equal = codes(3).repeat(2, 1)
+    assert scatter_share(equal, torch.arange(3).repeat(2)) == pytest.approx(0, abs=1e-6)
+    assert 0.5 < scatter_share(codes(60), torch.arange(30).repeat(2)) < 1.5

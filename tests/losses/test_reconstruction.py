@@ -9,6 +9,8 @@ from leed_hub.losses.reconstruction import (
     flow_total_variation,
     gradient_l1,
     identity_loss,
+    landmark_distance,
+    landmark_flow_loss,
     mask_sparsity,
     pyramid_l1,
     weighted_l1,
@@ -193,3 +195,27 @@ def test_a_flow_far_off_gets_a_gradient_from_the_coarse_sizes_only():
     (fine,) = torch.autograd.grad(pyramid_l1(line, target, levels=1), place, retain_graph=True)
     (coarse,) = torch.autograd.grad(pyramid_l1(line, target, levels=4), place)
     assert abs(fine) < 0.1 * abs(coarse) and coarse < 0
+
+
+def test_landmark_flow_loss_by_hand():
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[:, 0] = 0.25  # fetch from the right
+    target = torch.tensor([[[0.0, 0.0], [-0.5, 0.5], [0.2, 0.2], [1.5, 0.0]]])
+    source = torch.tensor([[[0.25, 0.0], [-0.5, 0.5], [torch.nan, 0.2], [1.0, 0.0]]])
+    # Right, 0.25 off, unknown, out of the crop.
+    assert landmark_flow_loss(flow, source, target).item() == pytest.approx(0.125)
+    assert landmark_flow_loss(flow, source * torch.nan, target) == 0
+
+
+def test_landmark_flow_loss_draws_the_flow_from_the_target_to_the_source():
+    flow = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    landmark_flow_loss(flow, torch.tensor([[[0.3, -0.2]]]), torch.tensor([[[0.0, 0.0]]])).backward()
+    assert (flow.grad[0, 0] <= 0).all() and (flow.grad[0, 1] >= 0).all() and flow.grad.abs().sum() > 0
+    assert flow.grad[..., 0].abs().sum() == 0  # nothing is asked far from the landmark
+
+
+def test_landmark_distance_by_hand_counts_known_landmarks_only():
+    found = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]])
+    landmarks = torch.tensor([[[3.0, 4.0], [1.0, 2.0], [torch.nan, 0.0]]])
+    assert landmark_distance(found, landmarks).item() == pytest.approx(3)
+    assert landmark_distance(found, landmarks * torch.nan) == 0

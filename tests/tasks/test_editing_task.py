@@ -8,13 +8,15 @@ from gradients import touched
 
 from leed_hub.models.critics import EditingCritics
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.tasks.editing import EditingLosses, EditingTask, _scatter_share
+from leed_hub.tasks.editing import EditingLosses, EditingTask
 
 ALL_TERMS = tuple(
     [
         "pixels",
         "edges",
         "paint",
+        "geometry",
+        "landmarks",
         "neutral",
         "same_neutral",
         "information",
@@ -33,29 +35,34 @@ NO_LOSS = EditingLosses(**dict.fromkeys(ALL_TERMS, 0.0))
 
 
 def batch(count: int = 6) -> dict[str, torch.Tensor]:
+    """Two persons' setups of three (neutral and two expressions, the same on both), everybody edited into everybody."""
     generator = torch.Generator().manual_seed(0)
-    pictures = {n: torch.rand(count, 3, 32, 32, generator=generator) * 2 - 1 for n in ("source", "reference", "target")}
-    yes = torch.ones(count, dtype=torch.bool)
-    return pictures | {
-        "has_target": yes,
-        "differs": yes,
-        "crosses": yes,
-        "source_is_neutral": yes,
-        "reference_is_neutral": ~yes,
+    targets = torch.tensor([1, 2, 0, 4, 5, 3])
+    return {
+        "images": torch.rand(count, 3, 32, 32, generator=generator) * 2 - 1,
+        "landmarks": torch.rand(count, 5, 2, generator=generator) - 0.5,
+        "neutral_landmarks": torch.rand(count, 5, 2, generator=generator) - 0.5,
+        "setup": torch.tensor([0, 0, 0, 1, 1, 1]),
+        "expression": torch.tensor([-1, 7, 8, -1, 7, 8]),
+        "person": torch.tensor([0, 0, 0, 1, 1, 1]),
+        "is_neutral": torch.tensor([True, False, False, True, False, False]),
+        "source": torch.arange(count),
+        "target": targets,
+        "reference": (targets + 3) % count,
         "strength": torch.ones(count, 1),
-        "as_source": torch.arange(count).roll(count // 2),
+        "has_target": torch.ones(count, dtype=torch.bool),
     }
 
 
 def task(losses: EditingLosses) -> EditingTask:
     torch.manual_seed(0)
-    config = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
+    config = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4, landmarks=5)
     return EditingTask(losses, LEEDModel(config), EditingCritics(32))
 
 
 def test_a_term_of_weight_zero_is_not_computed_and_the_loss_is_the_weighted_sum():
     terms, _ = task(dataclasses.replace(NO_LOSS, pixels=2.0, smooth=3.0)).generator_losses(batch(), step=0)
-    assert terms.keys() == {"pixels", "smooth", "information", "loss"}
+    assert terms.keys() == {"pixels", "smooth", "information", "geometry", "loss"}
     assert torch.isclose(terms["loss"], 2 * terms["pixels"] + 3 * terms["smooth"])
 
 
@@ -74,6 +81,8 @@ def test_all_terms_together_are_finite():
         ("same_neutral", {"encoder", "neutral_mapping"}),
         ("same_expression", {"encoder", "neutral_mapping", "extractor"}),
         ("shared", {"encoder", "neutral_mapping", "extractor"}),
+        ("geometry", {"encoder", "neutral_mapping", "extractor", "to_landmarks", *TRANSFORMER}),
+        ("landmarks", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
         ("smooth", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
         ("siamese", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
         ("adversarial", {"encoder", "decoder", "neutral_mapping", "extractor", *TRANSFORMER}),
@@ -100,23 +109,6 @@ def test_terms_that_shape_the_codes_wait_for_their_start_step():
     shaping = {"shared", "same_neutral", "same_expression"}
     assert not shaping & editing.generator_losses(batch(), step=9)[0].keys()
     assert shaping <= editing.generator_losses(batch(), step=10)[0].keys()
-
-
-def test_one_neutral_point_for_all_expressions_of_a_setup_costs_nothing():
-    points = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
-    mates = torch.arange(6).roll(3)
-    assert _scatter_share(points, points[mates]) == 0
-    mixed = points[torch.tensor([0, 1, 2, 1, 2, 0])]
-    assert _scatter_share(mixed, mixed[mates]) > 0.5
-
-
-def test_only_twins_are_asked_for_one_expression_code():
-    codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    twins = torch.where(torch.tensor([True, False, True, False, False, False])[:, None], codes, codes + 1)
-    known = torch.tensor([True, False, True, False, False, False])
-    assert _scatter_share(twins, codes, known) == 0
-    assert _scatter_share(twins, codes, ~known) > 0.1
-    assert _scatter_share(twins, codes, torch.zeros(6, dtype=torch.bool)) == 0
 
 
 def test_judges_wait_for_their_start_step():
