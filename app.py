@@ -96,6 +96,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         note = "Faces found by: " + result.aligner
         if result.aligner == "leed":
             note += " (the small network that comes with leed_hub, as YuNet is not at hand)"
+        note += f". {result.note}" if result.note else ""
         edited = str(folder / "edited.png")
         return (str(folder / "before.png"), edited), edited, note
 

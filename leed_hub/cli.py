@@ -98,6 +98,8 @@ def edit(
         edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
         size = f"{result.image.width}x{result.image.height}"
         print(f"Wrote {output} ({size}, {edited}faces found by: {result.aligner}).")
+        if result.note:
+            print(f"Note: {result.note}", file=sys.stderr)
 
 
 @app.command("edit-video")
@@ -438,6 +440,51 @@ def evaluate_disentanglement_command(
 
         editor = ExpressionEditor.from_pretrained(model, aligner="none")
         numbers = evaluate_disentanglement(editor, data_dir, progress=True)
+        report(numbers, json_file, editor, model if card else None)
+
+
+@evaluate_app.command("damage")
+def evaluate_damage_command(
+    corpus: Corpus,
+    data_dir: CorpusDir,
+    split: Split,
+    faces_dir: Annotated[Path, typer.Option("--faces-dir", help="Folder of the rendered faces.")],
+    json_file: JsonFile,
+    limit: Annotated[int | None, typer.Option(help="At most so many pictures.")] = None,
+    fuzzed: Annotated[int, typer.Option(help="How many made-up inputs.")] = 1000,
+    model: Model = None,
+    aligner: Annotated[Aligner, typer.Option(help="How faces are found.")] = Aligner.auto,
+    card: Card = False,
+) -> None:
+    """Count the edits that destroy a face, on a corpus' pictures and on made-up inputs."""
+    with plain_errors():
+        from leed_hub.evaluation import evaluate_damage
+        from leed_hub.pipelines import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, aligner=aligner)
+        options = {"limit": limit, "n_fuzzed": fuzzed, "progress": True}
+        numbers = evaluate_damage(editor, corpus, data_dir, split, faces_dir, **options)
+        report(numbers, json_file, editor, model if card else None)
+
+
+@evaluate_app.command("domains")
+def evaluate_domains_command(
+    people_dir: Annotated[Path, typer.Option("--people-dir", help="Folder of the rendered people.")],
+    data_dir: RenderedFaces,
+    json_file: JsonFile,
+    model: Model = None,
+    person: Annotated[
+        list[str] | None, typer.Option(help="Whose photographs are looked up, such as 004; all by default.")
+    ] = None,
+    card: Card = False,
+) -> None:
+    """See whether photographs and renders share one expression code."""
+    with plain_errors():
+        from leed_hub.evaluation import evaluate_domains
+        from leed_hub.pipelines import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, aligner="none")
+        numbers = evaluate_domains(editor, people_dir, data_dir, persons=person or (), progress=True)
         report(numbers, json_file, editor, model if card else None)
 
 

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from leed_hub import __version__
+from leed_hub.damage import softened
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
 from leed_hub.faces import Face, Locator, build_locator
 from leed_hub.images import load_image
@@ -46,12 +47,23 @@ class EditResult:
         crops: the edited faces as the network makes them, in the order of `faces`; RGB, `image_size` squares.
         faces: the faces that were edited, largest first; none where the picture was taken as one face crop.
         aligner: what found the faces: "yunet", "leed", "face-alignment" or "none".
+        kept: how much of each edit is shown, in the order of `faces`: 1, or less, down to 0, where the whole looked
+            broken, as it may on pictures unlike all that the network has learned from.
     """
 
     image: Image.Image
     crops: tuple[Image.Image, ...]
     faces: tuple[Face, ...]
     aligner: str
+    kept: tuple[float, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """A sentence where an edit was weakened, else ""."""
+        weakened = [share for share in self.kept if share < 1]
+        if not weakened:
+            return ""
+        return f"The edit looked broken at full strength and is shown at {min(weakened):.0%} of it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +203,33 @@ class ExpressionEditor(_Pipeline):
             NoFaceError: if one shows no face; the sentence says which.
             ConfigError: if strength or weights are out of range, or the source has no face of that number.
         """
-        check_face_choice(face)
         strength = check_strength(strength, reference)
+        code = None
+        if reference is not None:
+            several = isinstance(reference, list | tuple)
+            code = self.read_expression(list(reference) if several else [reference], weights, aligner=aligner)
+        return self.edit_by_code(source, code, strength, face=face, aligner=aligner)
+
+    @torch.inference_mode()
+    def edit_by_code(
+        self,
+        source: Picture,
+        code: torch.Tensor | None,
+        strength: float = 1.0,
+        *,
+        face: FaceChoice = "largest",
+        aligner: str | None = None,
+    ) -> EditResult:
+        """Edit a photograph by an expression code, so that a reference is read once for many photographs.
+
+        Args:
+            source, strength, face, aligner: as in a call.
+            code: (1, expression_dim), as `read_expression` gives it; None only with strength 0.
+        Raises:
+            BadImageError, NoFaceError, ConfigError: as a call does.
+        """
+        check_face_choice(face)
+        strength = check_strength(strength, code)
         photo = np.asarray(load_image(source))
         faces, found_by = self._find(photo, aligner)
         if faces is not None and not faces:
@@ -201,19 +238,15 @@ class ExpressionEditor(_Pipeline):
         matrices = [self._matrix(photo, one) for one in chosen]
         crops = self._tensor([crop_face(photo, matrix, self.size) for matrix in matrices], 3)
         encoding = self.model.encode(crops)
-        if reference is None:
-            code = torch.zeros_like(encoding.expression_code)
-        else:
-            several = isinstance(reference, list | tuple)
-            code = self.read_expression(list(reference) if several else [reference], weights, aligner=aligner)
-            code = code.expand(len(crops), -1)
-        output = self.model.decode(crops, encoding, code, strength)
+        code = torch.zeros_like(encoding.expression_code) if code is None else code.expand(len(crops), -1)
+        output, kept = softened(crops, self.model.decode(crops, encoding, code, strength))
         small = to_bytes(output.edited).permute(0, 2, 3, 1).cpu().numpy()
         return EditResult(
             image=Image.fromarray(self._set_back(photo, matrices, output)),
             crops=tuple(Image.fromarray(crop) for crop in small),
             faces=tuple(one for one in chosen if one is not None),
             aligner=found_by,
+            kept=tuple(kept.tolist()),
         )
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from leed_hub.damage import softened
 from leed_hub.errors import ConfigError, NoFaceError
 from leed_hub.images import FORMATS, load_image
 from leed_hub.tracking import FaceChoice, FaceTracker, choose_faces
@@ -194,6 +195,7 @@ class SourcePicture:
 
     def __call__(self, photo: np.ndarray, time_s: float, code: Tensor) -> np.ndarray:
         output = self.editor.model.decode(self.crops, self.encoding, code.expand(len(self.crops), -1), self.strength)
+        output, _ = softened(self.crops, output)
         return self.editor._set_back(photo, self.matrices, output)
 
     def check(self) -> None:
@@ -231,6 +233,7 @@ class SourceVideo:
         crops = self.editor._tensor([crop_face(photo, matrix, self.editor.size) for matrix in matrices], 3)
         encoding = self.editor.model.encode(crops)
         output = self.editor.model.decode(crops, encoding, code.expand(len(crops), -1), self.strength)
+        output, _ = softened(crops, output)
         return self.editor._set_back(photo, matrices, output, presence)
 
     def check(self) -> None:

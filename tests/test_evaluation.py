@@ -30,19 +30,26 @@ def pairs_dir(tmp_path):
     return tmp_path
 
 
-def return_source(source, reference, *, aligner):
+def return_source(source, reference, strength=1.0, *, aligner):
     assert aligner == "none"
     return SimpleNamespace(image=source)
 
 
 class ReturnTarget:
-    """An editor that knows the answer: it returns the folder's targets in order."""
+    """An editor that knows the answer to each source and reference of a folder, and to each target at strength 0."""
 
     def __init__(self, folder):
-        self.targets = iter(sorted(folder.glob("*_target.jpg")))
+        self.answers = {}
+        for pair in range(3):
+            source, reference, target = (
+                Image.open(folder / f"{pair:03d}_{role}.jpg") for role in ("source", "reference", "target")
+            )
+            self.answers[source.tobytes(), reference.tobytes()] = target
+            self.answers[target.tobytes(), None] = source
 
-    def __call__(self, source, reference, *, aligner):
-        return SimpleNamespace(image=Image.open(next(self.targets)))
+    def __call__(self, source, reference, strength=1.0, *, aligner):
+        assert (reference is None) == (strength == 0)
+        return SimpleNamespace(image=self.answers.get((source.tobytes(), reference and reference.tobytes()), source))
 
 
 def test_returning_the_source_scores_one_in_every_part(pairs_dir):
@@ -53,15 +60,27 @@ def test_returning_the_source_scores_one_in_every_part(pairs_dir):
     assert [result[f"n_{part}"] for part in parts] == [2, 1, 1, 2]
 
 
-def test_returning_the_target_scores_zero(pairs_dir):
+def test_returning_the_target_scores_zero_and_by_another_reference_it_does_not(pairs_dir):
     result = evaluate_editing(ReturnTarget(pairs_dir), pairs_dir)
     assert result["error_ratio"] == 0.0 and result["ssim"] == pytest.approx(1.0)
+    assert result["ssim_of_source"] < 0.9
+    assert result["worse_than_source"] == 0.0
+    assert result["error_ratio_wrong_reference"] == 1.0  # it knows no answer there and returns the source
+    assert (result["error_ratio_strength_zero"], result["n_strength_zero"]) == (0.0, 1)
+
+
+def test_an_editor_that_makes_the_same_of_every_reference_fails_the_control(pairs_dir):
+    def constant(source, reference, strength=1.0, *, aligner):
+        return SimpleNamespace(image=Image.fromarray(255 - np.asarray(source)))
+
+    result = evaluate_editing(constant, pairs_dir)
+    assert result["wrong_over_right_reference"] == 1.0 and result["worse_than_source"] > 0
 
 
 def test_the_editor_gets_rgb_source_and_reference(pairs_dir):
     seen = []
 
-    def editor(source, reference, *, aligner):
+    def editor(source, reference, strength=1.0, *, aligner):
         seen.append((source, reference))
         return SimpleNamespace(image=source)
 

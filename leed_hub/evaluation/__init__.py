@@ -10,7 +10,9 @@ says what it is.
 
 from leed_hub.evaluation.calibration import evaluate_calibration, save_temperature
 from leed_hub.evaluation.card import record_in_card
+from leed_hub.evaluation.damage import evaluate_damage
 from leed_hub.evaluation.disentanglement import evaluate_disentanglement
+from leed_hub.evaluation.domains import evaluate_domains
 from leed_hub.evaluation.editing import evaluate_editing
 from leed_hub.evaluation.face_identity import FaceIdentity
 from leed_hub.evaluation.face_mesh import FaceMesh
@@ -27,7 +29,9 @@ __all__ = [
     "FaceIdentity",
     "FaceMesh",
     "evaluate_calibration",
+    "evaluate_damage",
     "evaluate_disentanglement",
+    "evaluate_domains",
     "evaluate_editing",
     "evaluate_fairness",
     "evaluate_non_faces",

@@ -68,7 +68,28 @@ _ENTRIES = {
             "{corpus}",
             "{split}",
             "{n} triplets with exact targets, {seen}",
-            ("error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr"),
+            (
+                "error_ratio",
+                "error_ratio_frontal",
+                "error_ratio_profile",
+                "worse_than_source",
+                "unchanged_error",
+                "ssim",
+                "psnr",
+                "visual_information_fidelity",
+            ),
+        ),
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "the control: the same triplets by another triplet's reference",
+            ("error_ratio_wrong_reference", "wrong_over_right_reference"),
+        ),
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "{n_strength_zero} targets at strength 0 against their neutral sources",
+            ("error_ratio_strength_zero",),
         ),
     ),
     "recognition": (
@@ -171,6 +192,37 @@ _ENTRIES = {
             "expressive pictures whose nearest expression code of another person, by cosine, is of their category; "
             "chance {retrieval_chance:.3f}",
             ("retrieval",),
+        ),
+    ),
+    "damage": (
+        _Entries(
+            "{corpus}",
+            "{split}",
+            "{n_edits} edits of {n_pictures} pictures by rendered references of every category; of the pictures "
+            "themselves, recompressed, {unedited_broken_share:.4f}",
+            ("broken_share", "weakened_share"),
+        ),
+        _Entries(
+            "Made-up inputs",
+            "fuzzed",
+            "{n_fuzzed} pictures that no camera makes, as sources and as references",
+            ("fuzzed_broken_share", "fuzzed_weakened_share", "largest_flow"),
+        ),
+    ),
+    "domains": (
+        _Entries(
+            "Rendered people",
+            "photographs_pairs_validation",
+            f"{_PROBED}: photographs or renders, {{n_photographs}} and {{n_renders}}; chance 0.5, with the domains "
+            "dealt at random {domain_from_expression_code_shuffled:.3f}",
+            ("domain_from_expression_code", "domain_from_neutral_point"),
+        ),
+        _Entries(
+            "Rendered people",
+            "photographs",
+            "photographs whose nearest expression code among {n_candidates} posed renders of other persons is that of "
+            "their exact expression; chance {retrieval_across_chance:.3f}",
+            ("retrieval_across",),
         ),
     ),
     "strength": (

@@ -3,13 +3,18 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+    visual_information_fidelity,
+)
 
 from leed_hub.metrics.intervals import bootstrap_ratio_interval
 
 CHANGED_LEVELS = 8  # of 255: JPEG noise lies below, and what an expression moves lies above
 DILATION_PX = 3
 FRONTAL_YAW_DEG = 25.0
+LEAST_SIDE_FOR_VIF = 41
 PSNR_CEILING_DB = 100.0  # two equal pictures have infinite PSNR; one level in one value of 192x192x3 is 98.6 dB
 
 
@@ -42,6 +47,7 @@ class EditingMetrics:
         self._yaw_deg: list[float] = []
         self._ssim: list[float] = []
         self._psnr: list[float] = []
+        self._vif: list[float] = []
 
     def update(self, edited: np.ndarray, source: np.ndarray, target: np.ndarray, yaw_deg: float) -> None:
         """Add one triplet.
@@ -75,6 +81,8 @@ class EditingMetrics:
         # float32 costs SSIM up to 3e-5 on real pictures (1e-4 on flat ones); double would take 20 times as long.
         prediction, truth = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (edited, target))
         self._ssim.append(float(structural_similarity_index_measure(prediction, truth, data_range=255.0)))
+        if min(source.shape[:2]) >= LEAST_SIDE_FOR_VIF:
+            self._vif.append(float(visual_information_fidelity(prediction, truth)))
         psnr = float(peak_signal_noise_ratio(prediction, truth, data_range=255.0))
         self._psnr.append(min(psnr, PSNR_CEILING_DB))
 
@@ -97,15 +105,20 @@ class EditingMetrics:
 
         Returns:
             dict: `n`, `n_frontal`, `n_profile` (triplets, |yaw| <= 25 and > 25 degrees); `error_ratio`,
-                `error_ratio_frontal`, `error_ratio_profile` (>= 0, lower is better); `error_ratio_interval` ([low,
+                `error_ratio_frontal`, `error_ratio_profile` (>= 0, lower is better); `worse_than_source` (0..1, share
+                of triplets in which the edit is further from the target than the source is, among those in which
+                anything changes); `error_ratio_interval` ([low,
                 high], the middle 95 % of a bootstrap over triplets, as if each were of another person);
                 `unchanged_error` (0..255, mean |edited - source| over all pixels and channels outside the changed
-                regions); `ssim` (at most 1) and `psnr` (dB, at most 100 a picture), means over pictures of edited
-                against target. A value without data is None.
+                regions); `ssim` (at most 1), `psnr` (dB, at most 100 a picture) and `visual_information_fidelity` (0 to
+                about 1; Sheikh & Bovik 2006, of pictures of 41 px and more), means over pictures of edited against
+                target. A value without data is None.
         """
         frontal = np.abs(np.array(self._yaw_deg)) <= FRONTAL_YAW_DEG
         unchanged_values = sum(self._unchanged_values)
         n = len(self._yaw_deg)
+        changes = np.array(self._source_error) > 0
+        is_worse = np.array(self._changed_error) > np.array(self._source_error)
         return {
             "n": n,
             "n_frontal": int(frontal.sum()),
@@ -114,9 +127,11 @@ class EditingMetrics:
             "error_ratio_interval": bootstrap_ratio_interval(self._changed_error, self._source_error, seed=self.seed),
             "error_ratio_frontal": self.error_ratio(frontal),
             "error_ratio_profile": self.error_ratio(~frontal),
+            "worse_than_source": float(is_worse[changes].mean()) if changes.any() else None,
             "unchanged_error": sum(self._unchanged_error) / unchanged_values if unchanged_values else None,
             "ssim": sum(self._ssim) / n if n else None,
             "psnr": sum(self._psnr) / n if n else None,
+            "visual_information_fidelity": sum(self._vif) / len(self._vif) if self._vif else None,
         }
 
 

@@ -146,7 +146,7 @@ def test_pictures_are_not_kept():
     metrics = EditingMetrics()
     metrics.update(grey(), grey(), with_dot(160), 0.0)
     kept = [value for values in vars(metrics).values() if isinstance(values, list) for value in values]
-    assert len(kept) == 7 and all(isinstance(value, int | float) for value in kept)
+    assert len(kept) == 7 + (SIZE >= 41) and all(isinstance(value, int | float) for value in kept)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,18 @@ def test_pictures_are_not_kept():
 def test_wrong_pictures_are_refused_with_what_came(edited):
     with pytest.raises(ValueError, match="for edited"):
         EditingMetrics().update(edited, grey(), grey(), 0.0)
+
+
+def test_worse_than_source_counts_triplets_in_which_something_changes():
+    nearer, further = (with_dot(130), grey(), with_dot(160)), (with_dot(10), grey(), with_dot(160))
+    unchanged = (with_dot(150), grey(), grey())
+    assert scores(nearer, further, further, unchanged)["worse_than_source"] == pytest.approx(2 / 3)
+    assert scores(unchanged)["worse_than_source"] is None
+
+
+def test_visual_information_fidelity_is_one_for_the_target_and_falls_with_blur():
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    blurred = (picture // 2 + np.roll(picture, 1, axis=1) // 2).astype(np.uint8)
+    same, soft = (scores((edit, picture, picture))["visual_information_fidelity"] for edit in (picture, blurred))
+    assert same == pytest.approx(1, abs=1e-3) and soft < 0.5
+    assert scores((grey(), grey(), grey()))["visual_information_fidelity"] is None or SIZE >= 41
