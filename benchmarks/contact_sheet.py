@@ -1,10 +1,11 @@
 """Sheets of many edits on one page, good and bad alike, for looking at.
 
-    python benchmarks/contact_sheet.py photographs --data-dir LONDON_SET --output docs/editing_photographs.jpg
-    python benchmarks/contact_sheet.py renders --data-dir RENDERED_FACES --output docs/editing_renders.jpg
+    python benchmarks/contact_sheet.py photographs --data-dir CORPORA --output docs/editing_photographs.jpg
+    python benchmarks/contact_sheet.py renders --data-dir CORPORA --output docs/editing_renders.jpg
+    python benchmarks/contact_sheet.py folder --sources DIR --references DIR --output sheet.jpg
 
-The first shows nothing but edits of photographs; `--private` writes another, with the photographs beside them.
-Which faces are shown is laid down by rules that know nothing of how the edits turn out.
+The first shows no photograph but its edits; the last shows whatever is in the folders, for your eyes only. Which faces
+are shown is laid down by rules that know nothing of how the edits turn out.
 """
 
 from collections import Counter
@@ -17,23 +18,26 @@ from PIL import Image, ImageDraw, ImageFont
 
 from leed_hub import ExpressionEditor
 from leed_hub.data import load_corpus
-from leed_hub.evaluation.photographs import choose_references, read_persons
-from leed_hub.images import save_edited
+from leed_hub.errors import NoFaceError
+from leed_hub.evaluation.damage import strongest_of_each_category
+from leed_hub.evaluation.photographs import read_persons
+from leed_hub.images import load_image, save_edited
 from leed_hub.pipelines import EditResult
 from leed_hub.transforms import crop_face, similarity
 
-CELL_PX = 160
+CELL_PX = 128
 GAP_PX = 4
 LINE_PX = 20
-N_PERSONS = 24
+N_PERSONS = 16
 N_OLDEST = 3
 BEARDED = ("022", "037", "092", "108")  # as the photographs show; the corpus' table does not tell
 EYES = np.array([[0.37, 0.42], [0.63, 0.42]]) * CELL_PX - 0.5
 N_PROFILES = 3
 PHOTOGRAPHS_CREDIT = (
-    "Every face is an edit by leed_hub: the neutral photograph with another person's smile.",
+    "First row: the references, renders. Below: neutral photographs, edited by leed_hub to the expression above them.",
     "Face Research Lab London Set, DeBruine & Jones 2017, CC BY 4.0 (doi 10.6084/m9.figshare.5047666.v5), "
     "modified: edited by leed_hub.",
+    "The renders are made from it too, and from ICT-FaceKit (MIT, (c) 2020 USC Institute for Creative Technologies).",
 )
 RENDERS_CREDIT = (
     "Renders, two triplets a row: source | reference | edit by leed_hub | exact target.",
@@ -42,7 +46,7 @@ RENDERS_CREDIT = (
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-DataDir = Annotated[Path, typer.Option(help="The corpus' folder.")]
+DataDir = Annotated[Path, typer.Option(help="The folder that holds the corpora.")]
 Output = Annotated[Path, typer.Option(help="Where the sheet goes: .jpg or .png.")]
 Model = Annotated[str | None, typer.Option(help="A folder or ORG/NAME on the Hub; the bundled checkpoint by default.")]
 
@@ -98,36 +102,56 @@ def lay_out(rows: list[list[Image.Image]], rows_across: int, caption: tuple[str,
 
 
 @app.command()
-def photographs(
-    data_dir: DataDir,
+def photographs(data_dir: DataDir, output: Output, model: Model = None) -> None:
+    """Neutral photographs, each with the expressions of several renders of persons that no training saw."""
+    editor = ExpressionEditor.from_pretrained(model)
+    rows = load_corpus("rendered_faces", data_dir / "rendered_faces", "validation")
+    references = strongest_of_each_category(rows)
+    codes = [editor.read_expression([reference], aligner="none") for reference in references]
+    chosen = choose_persons(data_dir / "london")
+    sheet = [references]
+    for person in read_persons(data_dir / "london"):
+        if person.name in chosen:
+            results = [editor.edit_by_code(person.neutral, code) for code in codes]
+            sheet.append([in_cell(result.image, result) for result in results])
+    save_edited(lay_out(sheet, 1, PHOTOGRAPHS_CREDIT), output, software=editor.software)
+
+
+@app.command()
+def folder(
+    sources: Annotated[Path, typer.Option(help="Folder of photographs.")],
+    references: Annotated[Path, typer.Option(help="Folder of faces that lend their expression.")],
     output: Output,
-    private: Annotated[
-        Path | None, typer.Option(help="Where source, reference and edit go, for your eyes only.")
-    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many sources.")] = 40,
     model: Model = None,
 ) -> None:
-    """Neutral photographs with another person's smile."""
+    """Each source with each reference's expression and with none; the references above them."""
     editor = ExpressionEditor.from_pretrained(model)
-    persons = read_persons(data_dir)
-    chosen = choose_persons(data_dir)
-    edits, with_photographs = [], []
-    for person, reference in zip(persons, choose_references(persons), strict=True):
-        if person.name in chosen:
-            result = editor(person.neutral, reference.smile, 1.0)
-            edits.append([in_cell(result.image, result)])
-            if private:
-                smile = in_cell(reference.smile, editor(reference.smile, None, 0.0))
-                with_photographs.append([in_cell(person.neutral, result), smile, *edits[-1]])
-    save_edited(lay_out(edits, 6, PHOTOGRAPHS_CREDIT), output, software=editor.software)
-    if private:
-        save_edited(lay_out(with_photographs, 3, PHOTOGRAPHS_CREDIT[1:]), private, software=editor.software)
+    lenders = [load_image(path) for path in picture_paths(references) if not path.stem.endswith("_n")]
+    codes = [editor.read_expression([picture]) for picture in lenders]
+    heads = [in_cell(picture, editor(picture, None, 0.0)) for picture in lenders]
+    blank = Image.new("RGB", (CELL_PX, CELL_PX), "white")
+    sheet = [[blank, blank, *heads]]
+    for path in picture_paths(sources)[:limit]:
+        picture = load_image(path)
+        try:
+            results = [editor(picture, None, 0.0), *(editor.edit_by_code(picture, code) for code in codes)]
+        except NoFaceError:
+            continue
+        sheet.append([in_cell(picture, results[0]), *(in_cell(result.image, result) for result in results)])
+    save_edited(lay_out(sheet, 1, ()), output, software=editor.software)
+
+
+def picture_paths(directory: Path) -> list[Path]:
+    """The pictures of a folder, by name."""
+    return sorted(path for path in directory.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
 
 
 @app.command()
 def renders(data_dir: DataDir, output: Output, model: Model = None) -> None:
     """Rendered triplets beside their exact targets."""
     editor = ExpressionEditor.from_pretrained(model, aligner="none")
-    pairs = load_corpus("rendered_faces", data_dir, "validation", config="pairs")
+    pairs = load_corpus("rendered_faces", data_dir / "rendered_faces", "validation", config="pairs")
     rows = []
     for number in choose_triplets(pairs):
         source, reference, target = (pairs[number][role].convert("RGB") for role in ("source", "reference", "target"))

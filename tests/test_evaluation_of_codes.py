@@ -9,8 +9,7 @@ import pytest
 import torch
 from conftest import YUNET, missing
 from PIL import Image
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.neighbors import NearestCentroid
+from probes import nearest_mean
 from torch.nn import functional as F
 
 import leed_hub.data
@@ -77,17 +76,6 @@ class ColourModel:
         e = torch.cat([self.e_leaks * person, label], dim=1) + 0.1 * noise
         neutral_point = torch.cat([person, self.neutral_leaks * label], dim=1) + 0.1 * noise
         return SimpleNamespace(expression_code=e, displacement=e, neutral_point=neutral_point)
-
-
-def nearest_mean(train_features, train_labels, test_features, test_labels, *, seed):
-    """In place of `probe_leakage`, which has its own tests and takes two seconds a call."""
-    known = train_labels >= 0
-    probe = NearestCentroid().fit(train_features[known].numpy(), train_labels[known].numpy())
-    known = test_labels >= 0
-    found = probe.predict(test_features[known].numpy())
-    accuracy = float(balanced_accuracy_score(test_labels[known].numpy(), found))
-    chance = 1 / len(probe.classes_)
-    return {"linear_accuracy": accuracy, "mlp_accuracy": 0.0, "chance_balanced": chance, "n_test": int(known.sum())}
 
 
 @pytest.fixture

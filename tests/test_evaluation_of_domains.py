@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from probes import nearest_mean
 
 import leed_hub.data
 from leed_hub.errors import CorpusError
@@ -32,6 +33,11 @@ def dataset(rows: list[dict], **features) -> datasets.Dataset:
     kinds |= {list: datasets.List(datasets.Value("string"))}
     known = {name: features.get(name) or kinds.get(type(value)) or datasets.Image() for name, value in rows[0].items()}
     return datasets.Dataset.from_list(rows, features=datasets.Features(known))
+
+
+@pytest.fixture(autouse=True)
+def quick_probes(monkeypatch):
+    monkeypatch.setattr("leed_hub.metrics.disentanglement.probe_leakage", nearest_mean)
 
 
 @pytest.fixture
