@@ -10,7 +10,7 @@ import leed_hub.recipes
 from leed_hub.data.scenes import textures
 from leed_hub.errors import ConfigError
 from leed_hub.faces import Face
-from leed_hub.recipes import build_recipe
+from leed_hub.recipes import build_recipe, read_settings
 
 CPU = torch.device("cpu")
 POINTS = np.float32([[40, 45], [80, 45], [60, 68], [44, 85], [76, 85]])
@@ -42,7 +42,7 @@ def corpora(tmp_path, monkeypatch):
 def recipe(**data):
     torch.manual_seed(0)
     data = {"corpora": [ENTRY | {"repeats": 3}], "judge": [ENTRY], "held_out": ["001"]} | data
-    return build_recipe("locating", TINY, {}, data)
+    return build_recipe(read_settings("locating", TINY, {}, data))
 
 
 def test_persons_held_out_and_pictures_without_a_face_are_left_out(corpora):
@@ -72,4 +72,4 @@ def test_a_misspelt_key_is_named(corpora):
     with pytest.raises(ConfigError, match="locating.*evry"):
         recipe(corpora=[ENTRY | {"evry": 2}])
     with pytest.raises(ConfigError, match="hiden_dim"):
-        build_recipe("locating", TINY | {"hiden_dim": 3}, {}, {"corpora": [ENTRY], "judge": [ENTRY], "held_out": []})
+        read_settings("locating", TINY | {"hiden_dim": 3}, {}, {"corpora": [ENTRY], "judge": [ENTRY], "held_out": []})
