@@ -101,7 +101,8 @@ def command(config: Path, *options: str, processes: int = 1) -> list[str]:
 
 def environment(corpora: Path) -> dict[str, str]:
     single = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "ACCELERATE_USE_CPU": "true"}
-    return os.environ | single | {"LEED_HUB_CORPORA": str(corpora), "HF_HOME": str(corpora / "cache")}
+    places = {"LEED_HUB_CORPORA": corpora, "HF_HOME": corpora / "cache", "LEED_HUB_CACHE": corpora / "tables"}
+    return os.environ | single | {name: str(place) for name, place in places.items()}
 
 
 def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
