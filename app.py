@@ -17,7 +17,8 @@ import gradio as gr
 from PIL import ImageDraw
 
 from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
-from leed_hub.images import load_image, save_edited
+from leed_hub.media.images import load_image
+from leed_hub.media.provenance import save_edited
 
 try:  # ZeroGPU lends a GPU for the length of one call
     import spaces
@@ -93,10 +94,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         forget.start()
         save_edited(result.image, folder / "edited.png", software=editor.software)
         before.save(folder / "before.png")
-        note = "Faces found by: " + result.aligner
-        if result.aligner == "leed":
-            note += " (the small network that comes with leed_hub, as YuNet is not at hand)"
-        note += f". {result.note}" if result.note else ""
+        note = f"Faces found by: {result.detector}. {result.note}".rstrip()
         edited = str(folder / "edited.png")
         return (str(folder / "before.png"), edited), edited, note
 
@@ -112,8 +110,6 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
             raise told(error) from error
         if not faces:
             raise gr.Error("No face was found; use a picture where a face is well visible.", print_exception=False)
-        if faces[0].aligner == "leed":
-            gr.Warning("YuNet is not at hand, so the small network that comes with leed_hub found the faces.")
         marked = photo.copy()
         draw = ImageDraw.Draw(marked)
         line = max(2, round(max(photo.size) / 250))

@@ -1,30 +1,66 @@
 """leed_hub: edit and read facial expressions with models that load in one line."""
 
 import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from leed_hub.errors import LeedHubError
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
+    from leed_hub.models.leed import LEEDConfig, LEEDModel
+    from leed_hub.pipelines.batch import PicturePrediction, classify_many
+    from leed_hub.pipelines.editor import EditResult, EditSession, ExpressionEditor
+    from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
+    from leed_hub.pipelines.video_classification import FramePrediction, classify_video
 
-# Public name -> its module; imported at first use, so that `leed-hub --help` and the data builders need no torch.
+__version__ = "0.2.0"
+__all__ = [
+    "EditResult",
+    "EditSession",
+    "ExpressionEditor",
+    "ExpressionEncoderConfig",
+    "ExpressionEncoderModel",
+    "ExpressionRecognizer",
+    "FacePrediction",
+    "FramePrediction",
+    "LEEDConfig",
+    "LEEDModel",
+    "LeedHubError",
+    "PicturePrediction",
+    "classify_many",
+    "classify_video",
+]
+
+# Public name -> its module, imported at first use, so that importing leed_hub takes no time.
 _HOMES = {
-    "EditResult": "leed_hub.pipelines",
-    "ExpressionEditor": "leed_hub.pipelines",
-    "ExpressionEncoderConfig": "leed_hub.models.expression_encoder",
-    "ExpressionEncoderModel": "leed_hub.models.expression_encoder",
-    "ExpressionRecognizer": "leed_hub.pipelines",
-    "FaceReading": "leed_hub.pipelines",
-    "LEEDConfig": "leed_hub.models.leed",
-    "LEEDModel": "leed_hub.models.leed",
-    "PictureReading": "leed_hub.reading",
-    "read_many": "leed_hub.reading",
-    "read_video": "leed_hub.video_reading",
+    "EditResult": "pipelines.editor",
+    "EditSession": "pipelines.editor",
+    "ExpressionEditor": "pipelines.editor",
+    "ExpressionEncoderConfig": "models.expression_encoder",
+    "ExpressionEncoderModel": "models.expression_encoder",
+    "ExpressionRecognizer": "pipelines.recognizer",
+    "FacePrediction": "pipelines.recognizer",
+    "FramePrediction": "pipelines.video_classification",
+    "LEEDConfig": "models.leed",
+    "LEEDModel": "models.leed",
+    "PicturePrediction": "pipelines.batch",
+    "classify_many": "pipelines.batch",
+    "classify_video": "pipelines.video_classification",
+}
+# Names of version 0.1.
+_FORMER = {
+    "FaceReading": "FacePrediction",
+    "PictureReading": "PicturePrediction",
+    "read_many": "classify_many",
+    "read_video": "classify_video",
 }
 
-__all__ = ["LeedHubError", *_HOMES]
 
-
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
+    if name in _FORMER:
+        warnings.warn(f"leed_hub.{name} is now called {_FORMER[name]}.", DeprecationWarning, stacklevel=2)
+        name = _FORMER[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'leed_hub' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"leed_hub.{_HOMES[name]}"), name)

@@ -1,5 +1,8 @@
 """The errors a user of leed_hub can meet; each carries one sentence that says what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LeedHubError(Exception):
     """Base of every error this package raises on purpose; `str(error)` is fit for an end user."""
@@ -35,3 +38,30 @@ class CorpusError(LeedHubError):
 
 class ConfigError(LeedHubError, ValueError):
     """A configuration value is out of range; the sentence names it and what it got."""
+
+
+class MissingExtraError(LeedHubError, ImportError):
+    """A package is not installed that only some uses need; the sentence names the extra that brings it."""
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """For the imports of what an extra of ours brings.
+
+    Args:
+        extra: its name in pyproject.toml.
+        purpose: what needs it, the beginning of the sentence.
+    Raises:
+        MissingExtraError: in place of a ModuleNotFoundError.
+
+    Examples:
+        >>> with needs_extra("video", "Reading and writing videos"):
+        ...     import av
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "leed_hub":
+            raise
+        package = error.name.partition(".")[0]
+        raise MissingExtraError(f'{purpose} needs {package}: pip install "leed-hub[{extra}]".', name=package) from error

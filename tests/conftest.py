@@ -11,11 +11,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from PIL import Image  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-YUNET = SHARED / "models" / "face_detection_yunet.onnx"
-if YUNET.is_file():
-    os.environ.setdefault("LEED_HUB_YUNET", str(YUNET))
+
+
+def portrait(name: str) -> Image.Image:
+    """An example render as a photograph of 512 x 512 pixels shows a face: with room around it."""
+    canvas = Image.new("RGB", (512, 512), (128, 128, 128))
+    canvas.paste(Image.open(EXAMPLES / f"{name}.png").convert("RGB").resize((256, 256)), (20, 100))
+    return canvas
 
 
 def missing(what: str) -> None:

@@ -12,22 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import YUNET, missing
+from conftest import missing, portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from leed_hub.images import is_marked_edited
+from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "docs" / "examples"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """`python app.py` on a free port of this machine; yields its address."""
-    if not YUNET.is_file():
-        missing("../shared/models/face_detection_yunet.onnx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -51,10 +48,12 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def photographs(shared) -> tuple[Path, Path]:
-    """A person's neutral photograph and another's smile, both outside the training."""
-    london = shared / "corpora" / "london"
-    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "103_08.jpg"
+def photographs(tmp_path_factory) -> tuple[Path, Path]:
+    """A neutral face and another person's smile."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for name in ("source", "happiness"):
+        portrait(name).save(folder / f"{name}.png")
+    return folder / "source.png", folder / "happiness.png"
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Picture or video in, result out."""

@@ -1,0 +1,237 @@
+"""`ExpressionEditor`: a face takes the expression of another face and stays the same person.
+
+    editor = ExpressionEditor.from_pretrained()
+    editor("me.jpg", "laughing.jpg").image.save("edited.png")
+
+Nothing leaves the machine: weights come in, pictures never go out.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from leed_hub.errors import ConfigError, NoFaceError
+from leed_hub.faces.alignment import crop_face
+from leed_hub.faces.face import Face
+from leed_hub.faces.tracking import FaceChoice, check_face_choice, choose_faces
+from leed_hub.media.images import load_image
+from leed_hub.media.paste_back import paste_back
+from leed_hub.models.leed import LEEDModel
+from leed_hub.pipelines.cropper import FaceCrops, Picture
+from leed_hub.pipelines.damage import softened
+from leed_hub.pipelines.pipeline import Pipeline, renamed
+
+if TYPE_CHECKING:
+    from leed_hub.pipelines.video_editing import VideoEditResult
+
+MAX_STRENGTH = 2.0  # beyond it a displacement lies far from all that the training saw
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """An edit.
+
+    Attributes:
+        image: the photograph with the edited faces in it; RGB, same size as the source.
+        faces: the faces that were edited, largest first; none where the picture was taken as one face crop.
+        crops: the edited faces cut out of `image`, one a face; RGB, `image_size` squares.
+        detector: what found the faces: "yunet", "face-alignment" or "none".
+        kept: how much of each edit is shown, one a face: 1, or less, down to 0, where the whole looked broken, as it
+            may on pictures unlike all that the network has learned from.
+    """
+
+    image: Image.Image
+    faces: tuple[Face, ...]
+    crops: tuple[Image.Image, ...]
+    detector: str
+    kept: tuple[float, ...] = ()
+
+    @property
+    def aligner(self) -> str:
+        """The former name of `detector`."""
+        return renamed(None, self.detector) or ""
+
+    @property
+    def note(self) -> str:
+        """A sentence where an edit was weakened, else ""."""
+        weakened = [share for share in self.kept if share < 1]
+        if not weakened:
+            return ""
+        return f"The edit looked broken at full strength and is shown at {min(weakened):.0%} of it."
+
+
+class EditSession:
+    """The chosen faces of one photograph, encoded once and drawn with any expression as often as wanted.
+
+    Attributes:
+        photo: (H, W, 3) uint8.
+        faces: the faces' places, crops and matrices.
+    """
+
+    def __init__(self, editor: "ExpressionEditor", photo: np.ndarray, faces: FaceCrops):
+        self.photo, self.faces = photo, faces
+        self._model, self._size = editor.model, editor.cropper.size
+        with torch.inference_mode():
+            self._crops = editor.cropper.tensor(faces.crops)
+            self._encoding = self._model.encode(self._crops)
+
+    @torch.inference_mode()
+    def draw(
+        self, code: Tensor | None, strength: float = 1.0, presence: Sequence[float] | None = None
+    ) -> tuple[np.ndarray, tuple[float, ...]]:
+        """The photograph with its faces edited.
+
+        Args:
+            code: e, (1, expression_dim), as `ExpressionEditor.encode_expression` gives it; None only with strength 0.
+            strength: 0 neutral, 1 the code's expression, up to 2 exaggerated.
+            presence: how much of each edit is wanted, in 0..1; all of it by default.
+        Returns:
+            (H, W, 3) uint8, and how much of each edit is shown, see `EditResult.kept`.
+        Raises:
+            ConfigError: if the strength is out of range.
+        """
+        strength = check_strength(strength, code)
+        own = self._encoding.expression_code
+        codes = torch.zeros_like(own) if code is None else code.expand(len(own), -1)
+        output, kept = softened(self._crops, self._model.decode(self._crops, self._encoding, codes, strength))
+        fields = [field.permute(0, 2, 3, 1).cpu().numpy() for field in (output.flow, output.mask, output.color)]
+        photo = self.photo
+        # Each edit starts from the one before, so that none is lost where two meet.
+        shares = presence or [1.0] * len(self._crops)
+        for matrix, share, flow, mask, color in zip(self.faces.matrices, shares, *fields, strict=True):
+            photo = paste_back(photo, matrix, self._size, share * flow, share * mask[..., 0], color)
+        return photo, tuple(kept.tolist())
+
+    def render(self, code: Tensor | None, strength: float = 1.0) -> EditResult:
+        """Like `draw`, as an `EditResult`."""
+        photo, kept = self.draw(code, strength)
+        crops = (crop_face(photo, matrix, self._size) for matrix in self.faces.matrices)
+        return EditResult(
+            image=Image.fromarray(photo),
+            faces=tuple(face for face in self.faces.faces if face is not None),
+            crops=tuple(map(Image.fromarray, crops)),
+            detector=self.faces.detector,
+            kept=kept,
+        )
+
+
+class ExpressionEditor(Pipeline[LEEDModel]):
+    """Gives a face the expression of another face and keeps the person (LEED)."""
+
+    model_class, bundled_name = LEEDModel, "editor"
+
+    def __call__(
+        self,
+        source: Picture,
+        reference: Picture | Sequence[Picture] | None = None,
+        strength: float = 1.0,
+        *,
+        weights: Sequence[float] | None = None,
+        face: FaceChoice = "largest",
+        detector: str | None = None,
+        aligner: str | None = None,
+    ) -> EditResult:
+        """Edit the largest face of a photograph, another one, or all.
+
+        Args:
+            source: the photograph: path, bytes, PIL image or array (H, W, 3).
+            reference: whose expression it takes; several are mixed; None only with strength 0, the neutral face.
+            strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
+            weights: one a reference, not all zero; equal parts by default.
+            face: which of the source's faces: "largest", "all", or a number, 0 being the largest. Of a reference it is
+                always the largest.
+            detector: instead of the pipeline's own.
+            aligner: the former name of `detector`.
+        Raises:
+            BadImageError: if a picture cannot be read.
+            NoFaceError: if one shows no face; the sentence says which.
+            ConfigError: if strength or weights are out of range, or the source has no face of that number.
+        """
+        detector = renamed(detector, aligner)
+        strength = check_strength(strength, reference)
+        code = None
+        if reference is not None:
+            references: list = list(reference) if isinstance(reference, list | tuple) else [reference]
+            code = self.encode_expression(references, weights, detector=detector)
+        return self.session(source, face=face, detector=detector).render(code, strength)
+
+    def session(self, source: Picture, *, face: FaceChoice = "largest", detector: str | None = None) -> EditSession:
+        """Find and encode a photograph's faces once, to edit them many times.
+
+        Args:
+            source, face, detector: as in a call.
+        Raises:
+            BadImageError, NoFaceError, ConfigError: as a call does.
+        """
+        check_face_choice(face)
+        photo = np.asarray(load_image(source))
+        faces, found_by = self.cropper.find(photo, detector)
+        if faces is not None and not faces:
+            raise NoFaceError("No face was found in the source picture; use one where a face is well visible.")
+        chosen = None if faces is None else choose_faces(faces, face)
+        return EditSession(self, photo, self.cropper.cut(photo, chosen, found_by))
+
+    @torch.inference_mode()
+    def encode_expression(
+        self, references: Sequence[Picture], weights: Sequence[float] | None = None, *, detector: str | None = None
+    ) -> Tensor:
+        """The expression code e of the largest face of a picture, or a mixture of several, (1, expression_dim).
+
+        Raises:
+            BadImageError, NoFaceError, ConfigError: as a call does.
+        """
+        if not references:
+            raise ConfigError("At least one reference is needed.")
+        shares = np.ones(len(references)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if shares.shape != (len(references),) or not np.isfinite(shares).all() or shares.min() < 0 or not shares.sum():
+            raise ConfigError(f"weights must be one number of at least 0 a reference, not all zero; got {weights}.")
+        crops = []
+        for number, reference in enumerate(references, 1):
+            found = self.cropper(reference, detector)
+            if not found.crops:
+                which = "the reference picture" if len(references) == 1 else f"reference picture {number}"
+                raise NoFaceError(f"No face was found in {which}; use one where a face is well visible.")
+            crops.append(found.crops[0])
+        codes = self.model.encode(self.cropper.tensor(crops)).expression_code
+        mixture = torch.tensor(shares / shares.sum(), dtype=codes.dtype, device=codes.device)
+        return mixture @ codes[None]
+
+    def edit_video(
+        self,
+        source: Picture,
+        reference: Picture | None,
+        output: str | os.PathLike,
+        *,
+        strength: float = 1.0,
+        face: FaceChoice = "largest",
+        detector: str | None = None,
+        progress: bool = False,
+        aligner: str | None = None,
+    ) -> "VideoEditResult":
+        """Edit a video by a picture or a video, or bring a picture to life by a video; see `video_editing.edit_video`.
+
+        Examples:
+            >>> editor.edit_video("me.mp4", "laughing.jpg", "edited.mp4", strength=0.8)  # doctest: +SKIP
+        """
+        from leed_hub.pipelines.video_editing import edit_video  # PyAV only where it is needed
+
+        detector = renamed(detector, aligner)
+        return edit_video(
+            self, source, reference, output, strength=strength, face=face, detector=detector, progress=progress
+        )
+
+
+def check_strength(strength: float, reference: object) -> float:
+    """The strength as a float; `ConfigError` if it is out of range, or needs a reference that is not there."""
+    strength = float(strength)
+    if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
+        raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
+    if reference is None and strength > 0:
+        raise ConfigError("A reference is needed unless strength is 0, which gives the neutral face.")
+    return strength

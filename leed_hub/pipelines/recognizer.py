@@ -1,0 +1,143 @@
+"""`ExpressionRecognizer`: the apparent expression of every face in a picture.
+
+recognizer = ExpressionRecognizer.from_pretrained()
+for face in recognizer("group.jpg"):
+    print(face.label, face.scores)
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leed_hub.errors import BadImageError, NoFaceError
+from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
+from leed_hub.pipelines.cropper import Box, FaceCrops, Picture
+from leed_hub.pipelines.pipeline import Pipeline, renamed
+
+
+@dataclass(frozen=True, eq=False)
+class FacePrediction:
+    """The apparent expression of one face: what it looks like, not what the person feels.
+
+    Attributes:
+        label: the likeliest category.
+        scores: category -> probability; they sum to 1.
+        box: (x0, y0, x1, y1) in pixels of the picture.
+        expression_code: h_e, (D,) float32.
+        detector: what found the face: "yunet", "face-alignment" or "none" (the picture was a face crop).
+    """
+
+    label: str
+    scores: dict[str, float]
+    box: Box
+    expression_code: np.ndarray
+    detector: str
+
+    @property
+    def aligner(self) -> str:
+        """The former name of `detector`."""
+        return renamed(None, self.detector) or ""
+
+
+class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
+    """Reads the apparent expression of every face in a picture."""
+
+    model_class, bundled_name = ExpressionEncoderModel, "recognizer"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The categories it tells apart, in the order of the logits."""
+        return self.model.config.labels
+
+    def __call__(
+        self, image: Picture, *, detector: str | None = None, aligner: str | None = None
+    ) -> list[FacePrediction]:
+        """Read all faces, largest first; an empty list where there is none. Many pictures: `classify_many`.
+
+        Args:
+            image: path, bytes, PIL image or array (H, W, 3).
+            detector: instead of the pipeline's own.
+            aligner: the former name of `detector`.
+        Raises:
+            BadImageError: if the picture cannot be read.
+        """
+        (faces,) = self.classify_crops([self.cropper(image, renamed(detector, aligner))])
+        return faces
+
+    @torch.inference_mode()
+    def classify_crops(self, pictures: Sequence[FaceCrops], batch_size: int = 32) -> list[list[FacePrediction]]:
+        """What the network says of the faces of several pictures, cut out by `cropper`, `batch_size` at a time."""
+        crops = [crop for picture in pictures for crop in picture.crops]
+        answers: list[tuple[Tensor, Tensor]] = []
+        for start in range(0, len(crops), batch_size):
+            logits, codes = self.model.recognize(self.cropper.tensor(crops[start : start + batch_size]))
+            answers += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), strict=True)
+        rows = iter(answers)
+        return [[self._prediction(*next(rows), box, picture.detector) for box in picture.boxes] for picture in pictures]
+
+    @torch.inference_mode()
+    def encode_crops(self, images: Sequence[Picture]) -> ExpressionEncoderOutput:
+        """Everything the network says of pictures that are face crops already, in one batch."""
+        crops = [self.cropper(image, "none").crops[0] for image in images]
+        return self.model(self.cropper.tensor(crops))
+
+    def _prediction(self, scores: Tensor, code: Tensor, box: Box, detector: str) -> FacePrediction:
+        return FacePrediction(
+            label=self.labels[int(scores.argmax())],
+            scores=dict(zip(self.labels, scores.tolist(), strict=True)),
+            box=box,
+            expression_code=code.numpy(),
+            detector=detector,
+        )
+
+    def embed(
+        self, images: Sequence[Picture], *, detector: str | None = None, aligner: str | None = None
+    ) -> np.ndarray:
+        """The expression code h_e of the largest face of each picture, for retrieval and clustering.
+
+        Each code is divided by its length, so the dot product of two is their cosine similarity s, and their squared
+        Euclidean distance, which k-means uses, is 2 - 2 s.
+
+        Args:
+            images: paths, bytes, PIL images or arrays (H, W, 3).
+            detector: instead of the pipeline's own.
+            aligner: the former name of `detector`.
+        Returns:
+            np.ndarray: (N, D) float32, each row of length 1, in the order of `images`.
+        Raises:
+            BadImageError: if a picture cannot be read.
+            NoFaceError: if one shows no face; the sentence names it.
+
+        Examples:
+            >>> import numpy as np
+            >>> from scipy.cluster.vq import kmeans2
+            >>> from leed_hub import ExpressionRecognizer
+            >>> recognizer = ExpressionRecognizer.from_pretrained(detector="none")
+            >>> faces = list(np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), np.uint8))  # yours: paths
+            >>> codes = recognizer.embed(faces)
+            >>> (query,) = recognizer.embed([faces[4]])
+            >>> int((codes @ query).argmax())  # retrieval: whose expression is most like it?
+            4
+            >>> _, cluster_of_each = kmeans2(codes, 2, minit="++", seed=0)
+            >>> cluster_of_each.shape
+            (6,)
+        """
+        from leed_hub.pipelines.batch import classify_many  # it is built on this module
+
+        codes: list[np.ndarray] = []
+        for number, picture in enumerate(classify_many(self, images, detector=renamed(detector, aligner)), 1):
+            if picture.error:
+                raise BadImageError(picture.error)
+            if not picture.faces:
+                is_path = isinstance(picture.picture, str | os.PathLike)
+                name = os.fsdecode(picture.picture) if is_path else f"picture {number}"  # type: ignore[arg-type]
+                raise NoFaceError(f"No face was found in {name}; use one where a face is well visible.")
+            codes.append(picture.faces[0].expression_code)
+        if not codes:
+            return np.empty((0, self.model.config.code_dim), np.float32)
+        stacked = np.stack(codes)
+        return stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,464 @@
+"""Odd and broken pictures through the loader, and the AI-edited mark through the saver."""
+
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+
+from leed_hub.errors import BadImageError
+from leed_hub.media.images import MAX_PIXELS, load_image
+from leed_hub.media.provenance import edited_bytes, is_marked_edited, save_edited
+
+DEEP = np.array([[0, 128, 129, 257, 386, 32896, 65407, 65535]] * 8, dtype=np.uint16)
+DEEP_GOLDEN = [0, 0, 1, 1, 2, 128, 255, 255]  # value / 257, to nearest: 128 / 257 = 0.498, 129 / 257 = 0.502
+
+
+def gradient(width=24, height=16):
+    """A picture no symmetry leaves unchanged: red grows to the right, green downwards."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([x * 10, y * 15, np.full_like(x, 40)], axis=2).astype(np.uint8))
+
+
+def pixels(image):
+    return np.asarray(image).astype(int)
+
+
+def saved(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+def png_header_of(width, height):
+    """A PNG that claims a size and carries next to no pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+def red_green_swapped_profile():
+    """A minimal ICC v2 profile: sRGB's primaries at gamma 1, with red and green exchanged."""
+
+    def xyz(*values):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    linear = b"curv" + struct.pack(">II", 0, 0)
+    name = b"desc\0\0\0\0" + struct.pack(">I", 8) + b"swapped\0" + b"\0" * 78
+    tags = {
+        b"desc": name,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.3851, 0.7169, 0.0971),
+        b"gXYZ": xyz(0.4361, 0.2225, 0.0139),
+        b"bXYZ": xyz(0.1431, 0.0606, 0.7141),
+        b"rTRC": linear,
+        b"gTRC": linear,
+        b"bTRC": linear,
+    }
+    table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", offset + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    illuminant = struct.pack(">3i", 63190, 65536, 54061)
+    header = struct.pack(">I4sI4s4s4s", offset + len(body), b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    header += b"\0" * 12 + b"acsp" + b"\0" * 28 + illuminant
+    return header.ljust(128, b"\0") + table + body
+
+
+# I4: colour modes
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "gif", "webp"])
+def test_lossless_formats_keep_every_pixel(tmp_path, suffix):
+    path = saved(gradient(), tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    loaded = load_image(path)
+    assert (loaded.mode, loaded.info) == ("RGB", {})
+    assert np.abs(pixels(loaded) - pixels(gradient())).max() <= (8 if suffix == "gif" else 0)  # GIF has a palette
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "tolerance"),
+    [("CMYK", "tiff", 1), ("CMYK", "jpg", 8), ("YCbCr", "jpg", 16), ("P", "png", 60), ("L", "png", 0), ("1", "png", 0)],
+)
+def test_any_colour_mode_becomes_rgb(tmp_path, mode, suffix, tolerance):
+    original = gradient().convert(mode)
+    loaded = load_image(saved(original, tmp_path / f"a.{suffix}"))
+    assert loaded.mode == "RGB"
+    assert np.abs(pixels(loaded) - pixels(original.convert("RGB"))).max() <= tolerance
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+def test_transparency_is_composited_on_white(mode):
+    picture = Image.new("RGBA", (16, 16), (0, 0, 0, 0))  # black under a clear left half, opaque black on the right
+    picture.paste((0, 0, 0, 255), (8, 0, 16, 16))
+    if mode == "P":
+        picture = picture.quantize(4)
+    elif mode == "PA":
+        picture = picture.convert("RGBA").convert("PA")
+    loaded = load_image(picture.convert(mode))
+    assert loaded.getpixel((0, 0)) == (255, 255, 255)
+    assert loaded.getpixel((12, 0)) == (0, 0, 0)
+
+
+def test_half_transparency_is_half_white(tmp_path):
+    path = saved(Image.new("RGBA", (8, 8), (255, 0, 0, 128)), tmp_path / "a.png")
+    assert load_image(path).getpixel((0, 0)) == (255, 127, 127)  # 255 * (1 - 128 / 255)
+
+
+# I5: deep pixels
+
+
+@pytest.mark.parametrize("name", ["little.png", "little.tiff", "big.tiff", "int32.tiff", "float.tiff"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, name):
+    image = {
+        "little": lambda: Image.fromarray(DEEP),
+        "big": lambda: Image.frombytes("I;16B", (8, 8), DEEP.astype(">u2").tobytes()),
+        "int32": lambda: Image.fromarray(DEEP.astype(np.int32)),
+        "float": lambda: Image.fromarray(DEEP.astype(np.float32)),
+    }[name.split(".")[0]]()
+    assert np.asarray(load_image(saved(image, tmp_path / name)))[3, :, 1].tolist() == DEEP_GOLDEN
+    assert np.asarray(load_image(image))[3, :, 1].tolist() == DEEP_GOLDEN
+
+
+def test_float_pixels_take_the_range_that_holds_them():
+    unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    for values in (unit, unit * 255, unit * 65535, unit * 7e6 - 3e6):
+        assert np.ptp(pixels(load_image(Image.fromarray(values.astype(np.float32))))) == 255
+    with pytest.raises(BadImageError, match="finite"):
+        load_image(Image.fromarray(np.full((8, 8), np.nan, np.float32)))
+
+
+# I6: orientation
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_out_upright(tmp_path, orientation, suffix):
+    upright = gradient()
+    stored = {  # what a camera held that way stores: the inverse of what a viewer does
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation](np.asarray(upright))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"webp": {"lossless": True}, "jpg": {"quality": 98, "subsampling": 0}}.get(suffix, {})
+    path = saved(Image.fromarray(np.ascontiguousarray(stored)), tmp_path / f"a.{suffix}", exif=exif, **options)
+    loaded = load_image(path)
+    assert loaded.size == upright.size
+    assert np.abs(pixels(loaded) - pixels(upright)).max() <= (8 if suffix == "jpg" else 0)
+    assert loaded.getexif().get(0x0112) is None
+
+
+def test_metadata_of_the_input_is_dropped(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    exif.get_ifd(0x8825)[1] = "N"  # GPS
+    path = saved(gradient(), tmp_path / "a.jpg", exif=exif, comment=b"mine", xmp=b"<x/>", dpi=(72, 72))
+    loaded = load_image(path)
+    assert loaded.info == {}
+    assert dict(loaded.getexif()) == {}
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_costs_nothing(tmp_path):
+    path = saved(gradient(), tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\xff\xff garbage")
+    assert load_image(path).size == (24, 16)
+
+
+# I7: animations
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+def test_an_animation_gives_its_first_frame(tmp_path, suffix):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime")]
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = saved(frames[0], tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **options)
+    assert load_image(path).getpixel((8, 8)) == (255, 0, 0)
+
+
+# I8, I11: no picture at all
+
+BROKEN = {
+    "empty.jpg": (b"", "empty"),
+    "text.jpg": (b"just a few words, nothing else" * 9, "not a JPEG"),
+    "page.png": (b"<!DOCTYPE html><html><body>Sign in to the network</body></html>", "not a JPEG"),
+    "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "not a JPEG"),
+    "paper.pdf": (b"%PDF-1.7\n1 0 obj\n", "not a JPEG"),
+    "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n", "not a JPEG"),
+    "magic_only.png": (b"\x89PNG\r\n\x1a\n", "picture"),
+    "magic_only.jpg": (b"\xff\xd8\xff\xe0", "picture"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_picture_is_named_in_one_sentence(tmp_path, name):
+    content, words = BROKEN[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BadImageError, match=words) as caught:
+        load_image(path)
+    assert name in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadImageError, match=words):
+        load_image(content)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "gif", "tiff"])
+def test_a_truncated_file_is_refused(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = saved(Image.fromarray(noise), tmp_path / f"whole.{suffix}")
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(BadImageError, match=rf"cut\.{suffix}"):
+        load_image(cut)
+
+
+def test_a_format_outside_the_list_is_refused_though_pillow_opens_it(tmp_path):
+    path = saved(gradient(), tmp_path / "a.ppm")
+    with pytest.raises(BadImageError, match="not a JPEG"):
+        load_image(path)
+
+
+def test_paths_that_are_no_files_are_refused(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    for path, words in [
+        (tmp_path / "folder.png", "folder"),
+        (tmp_path / "missing.png", "no such file"),
+        (tmp_path / ("long" * 100 + ".png"), "cannot be opened"),
+        ("null\0.png", "not valid"),
+        ("https://example.org/face.png", "no such file"),
+    ]:
+        with pytest.raises(BadImageError, match=words) as caught:
+            load_image(path)
+        assert len(str(caught.value)) < 200
+    with pytest.raises(BadImageError, match="this is a int"):
+        load_image(7)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    caught = []
+
+    def attempt():
+        try:
+            load_image(tmp_path / "pipe.png")
+        except BadImageError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert caught == ["pipe.png is not a regular file."]
+
+
+def test_odd_names_and_links_open(tmp_path):
+    for name in ["mein Gesicht ü 顔.png", "no_suffix", "new\nline.png"]:
+        path = saved(gradient(), tmp_path / name, format="PNG")
+        assert load_image(str(path)).size == (24, 16)
+    (tmp_path / "link.png").symlink_to(tmp_path / "no_suffix")
+    assert load_image(tmp_path / "link.png").size == (24, 16)
+    with pytest.raises(BadImageError) as caught:
+        load_image(tmp_path / "absent\nline.png")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_file_stays_open(tmp_path):
+    good = saved(gradient(), tmp_path / "a.png")
+    bad = tmp_path / "b.png"
+    bad.write_bytes(good.read_bytes()[:60])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        load_image(good)
+        is_marked_edited(good)
+        with pytest.raises(BadImageError):
+            load_image(bad)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# I9, I10: sizes
+
+
+@pytest.mark.parametrize("size", [(20000, 10000), (10000, 10000), (8000, 5001)])
+def test_a_bomb_is_refused_from_its_header(size):
+    with warnings.catch_warnings(), pytest.raises(BadImageError, match="megapixels"):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        load_image(png_header_of(*size))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (7, 64)])
+def test_a_sliver_is_refused_and_eight_pixels_are_not(size):
+    with pytest.raises(BadImageError, match=f"{size[0]}x{size[1]}"):
+        load_image(Image.new("RGB", size))
+    assert load_image(Image.new("RGB", (8, 8))).size == (8, 8)
+
+
+def test_the_size_limit_holds_for_arrays_too():
+    flat = np.broadcast_to(np.uint8(0), (8000, MAX_PIXELS // 8000 + 1))
+    with pytest.raises(BadImageError, match="megapixels"):
+        load_image(flat)
+
+
+# I12: colour profiles
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
+def test_an_embedded_profile_is_converted_to_srgb(tmp_path, suffix):
+    picture = Image.new("RGB", (16, 16), (255, 0, 0))
+    picture.paste((0, 255, 0), (8, 0, 16, 16))
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = saved(picture, tmp_path / f"a.{suffix}", icc_profile=red_green_swapped_profile(), **options)
+    loaded = pixels(load_image(path))
+    assert np.abs(loaded[0, 0] - [0, 255, 0]).max() <= 3
+    assert np.abs(loaded[0, 12] - [255, 0, 0]).max() <= 3
+
+
+def test_a_profile_with_gamma_one_brightens_greys_by_the_srgb_curve():
+    path = io.BytesIO()
+    Image.new("RGBA", (8, 8), (128, 128, 128, 255)).save(path, "PNG", icc_profile=red_green_swapped_profile())
+    assert np.abs(pixels(load_image(path.getvalue()))[0, 0] - 188).max() <= 2  # 1.055 * 0.50196 ** (1 / 2.4) - 0.055
+
+
+def test_an_srgb_profile_changes_no_pixel_and_a_broken_one_is_ignored(tmp_path):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile at all", red_green_swapped_profile()[:200]):
+        path = saved(gradient(), tmp_path / "a.png", icc_profile=profile)
+        assert np.array_equal(pixels(load_image(path)), pixels(gradient()))
+
+
+# Arrays
+
+
+def test_arrays_of_every_accepted_kind_give_the_same_picture():
+    rgb = np.asarray(gradient())
+    opaque = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+    for array in (
+        rgb,
+        rgb[:, ::-1][:, ::-1],
+        opaque,
+        rgb / 255,
+        (rgb / 255).astype(np.float32),
+        rgb.astype("u2") * 257,
+    ):
+        assert np.array_equal(np.asarray(load_image(array)), rgb)
+    for array in (rgb[:, :, 0], rgb[:, :, :1]):
+        assert np.array_equal(np.asarray(load_image(array))[:, :, 2], rgb[:, :, 0])
+    clear = np.dstack([rgb, np.zeros(rgb.shape[:2], np.uint8)])
+    assert np.asarray(load_image(clear)).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((16, 16, 2), np.uint8), r"uint8 of shape \(16, 16, 2\)"),
+        (np.zeros((3, 16, 16), np.uint8), r"\(3, 16, 16\)"),
+        (np.zeros(16, np.uint8), r"\(16,\)"),
+        (np.zeros((16, 16), np.int64), "int64"),
+        (np.zeros((16, 16), bool), "bool"),
+        (np.full((16, 16, 3), 200.0), "from 200 to 200"),
+        (np.full((16, 16, 3), -1.0), "from -1 to -1"),
+        (np.full((16, 16, 3), np.nan), "nan"),
+        (np.zeros((0, 16, 3), np.uint8), "16x0"),
+    ],
+)
+def test_other_arrays_are_refused_with_what_came(array, words):
+    with pytest.raises(BadImageError, match=words):
+        load_image(array)
+
+
+def test_the_input_image_is_left_as_it_was():
+    image = Image.new("LA", (16, 16), (7, 100))
+    image.info["comment"] = "kept"
+    load_image(image)
+    assert (image.mode, image.info) == ("LA", {"comment": "kept"})
+
+
+# The mark
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".JPG", ".webp"])
+def test_a_saved_edit_is_marked_and_carries_nothing_else(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    original = Image.open(saved(gradient(), tmp_path / "in.png", exif=exif, dpi=(72, 72)))
+    path = tmp_path / f"out{suffix}"
+    save_edited(original, path, software='LEED "lfw" & <friends> 1a2b3c4')
+    assert is_marked_edited(path)
+    assert is_marked_edited(path.read_bytes())
+    with Image.open(path) as image:
+        xmp = image.info["xmp"].decode()
+        assert dict(image.getexif()) == {}
+    assert "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in xmp
+    assert 'CreatorTool>LEED "lfw" &amp; &lt;friends&gt; 1a2b3c4</' in xmp
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+    reloaded = load_image(path)
+    assert np.abs(pixels(reloaded) - pixels(gradient())).max() <= (0 if suffix == ".png" else 16)
+    save_edited(reloaded, tmp_path / "again.png", software="LEED")
+    assert is_marked_edited(tmp_path / "again.png")
+
+
+def test_unmarked_pictures_are_told_apart(tmp_path):
+    assert not is_marked_edited(saved(gradient(), tmp_path / "a.jpg"))
+    assert not is_marked_edited(saved(gradient(), tmp_path / "b.jpg", xmp=b"<x:xmpmeta/>"))
+    info = PngInfo()
+    info.add_text("Title", "compositeWithTrainedAlgorithmicMedia")
+    assert not is_marked_edited(saved(gradient(), tmp_path / "c.png", pnginfo=info))
+    with pytest.raises(BadImageError, match="no such file"):
+        is_marked_edited(tmp_path / "none.png")
+
+
+def test_jpeg_keeps_full_colour_resolution():
+    with Image.open(io.BytesIO(edited_bytes(gradient(), "JPEG", software="LEED"))) as image:
+        assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
+
+
+def test_an_unknown_ending_names_the_allowed_ones(tmp_path):
+    for name in ("a.gif", "a", "a.png.txt"):
+        with pytest.raises(BadImageError, match=r"\.png, \.jpg, \.jpeg, \.webp"):
+            save_edited(gradient(), tmp_path / name, software="LEED")
+    with pytest.raises(BadImageError, match="'GIF'"):
+        edited_bytes(gradient(), "GIF", software="LEED")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.webp"
+    path.write_bytes(b"old")
+    with pytest.raises(BadImageError, match="20000x8"):
+        save_edited(Image.new("RGB", (20000, 8)), path, software="LEED")  # WebP ends at 16383 pixels
+    assert path.read_bytes() == b"old"
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(BadImageError, match="could not be written"):
+        save_edited(gradient(), tmp_path / "folder.png", software="LEED")
+    with pytest.raises(BadImageError, match="could not be written"):
+        save_edited(gradient(), tmp_path / "absent" / "a.png", software="LEED")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.webp", "folder.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a umask")
+def test_a_saved_file_follows_the_umask(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        save_edited(gradient(), tmp_path / "a.png", software="LEED")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,158 @@
+import cv2
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leed_hub.faces import alignment
+from leed_hub.media.paste_back import REACH_BELOW, paste_back
+from leed_hub.models.leed import warp
+
+TEMPLATE = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
+
+
+def face_points(scale: float, turn_deg: float, centre: tuple[float, float]) -> np.ndarray:
+    """Five points of a face that fits TEMPLATE exactly after undoing scale, turn and shift."""
+    corners = np.array(TEMPLATE).reshape(4, 2) - 0.5
+    points = np.insert(corners, 2, [0.0, 0.03], axis=0) * scale
+    angle = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ turn.T + centre
+
+
+def noise_photo(height: int = 200, width: int = 240) -> np.ndarray:
+    """Smooth random colours: every place is told from every other."""
+    rough = np.random.default_rng(0).integers(0, 256, (height // 10, width // 10, 3), dtype=np.uint8)
+    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@given(st.floats(30, 300), st.floats(-40, 40))
+@settings(max_examples=20, deadline=None)
+def test_an_edit_that_changes_nothing_returns_every_pixel(scale, turn_deg):
+    photo = noise_photo()
+    matrix = alignment.crop_matrix(face_points(scale, turn_deg, (120, 100)), TEMPLATE, 64)
+    assert np.array_equal(paste_back(photo, matrix, 64, *nothing(64)), photo)
+
+
+def nothing(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.zeros((size // 2, size // 2, 2), np.float32),
+        np.zeros((size, size), np.float32),
+        np.zeros((size, size, 3), np.float32),
+    )
+
+
+def covered(matrix: np.ndarray, photo: np.ndarray, height: int) -> np.ndarray:
+    """The photograph's pixels under a crop of 64 x height, (H, W) bool."""
+    crop = np.ones((height, 64), np.float32)
+    return cv2.warpAffine(crop, cv2.invertAffineTransform(matrix), photo.shape[1::-1]) > 0
+
+
+def test_outside_the_crop_nothing_changes_and_the_border_has_no_step():
+    photo = noise_photo()
+    matrix = alignment.crop_matrix(face_points(120, 15, (120, 100)), TEMPLATE, 64)
+    flow, mask, color = nothing(64)
+    edited = paste_back(photo, matrix, 64, flow, mask + 1, color + 1)  # paint it all white
+    inside = covered(matrix, photo, 64)
+    assert np.array_equal(edited[~inside], photo[~inside])
+    assert edited[100, 120].min() > 240  # white but for the grain
+    change = np.abs(edited.astype(int) - photo).max(axis=2)
+    rim = inside & ~cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    assert change[rim].max() <= 30  # of 255, where the middle changes by up to 255
+
+
+def test_below_the_crop_the_flow_goes_on_and_fades():
+    photo = noise_photo()
+    matrix = alignment.crop_matrix(face_points(100, 15, (120, 90)), TEMPLATE, 64)
+    flow, mask, color = nothing(64)
+    edited = paste_back(photo, matrix, 64, flow + 0.1, mask, color)
+    beyond = covered(matrix, photo, round(64 * (1 + REACH_BELOW)) + 1)
+    assert beyond.sum() < photo[..., 0].size  # the test has something to look at
+    assert np.array_equal(edited[~beyond], photo[~beyond])
+
+    # A ramp of brightness from top to bottom tells where each row of the crop's middle was fetched.
+    ramp = np.repeat(np.arange(240, dtype=np.uint8)[:, None, None], 240, axis=1).repeat(3, axis=2)
+    matrix = alignment.square_matrix(100, 100, 64) + np.array([[0, 0, -44.8], [0, 0, -44.8]])  # 100 px from (70, 70)
+    moved = paste_back(ramp, matrix, 64, flow + np.array([0, -0.1], np.float32), mask, color)
+    shift = (ramp.astype(int) - moved)[:, 120, 0]
+    assert shift[165] == 5 and shift[169] >= 4  # 0.1 of half the side, up to the crop's very border
+    assert (np.diff(shift[165:190]) <= 0).all() and shift[186] == 0  # calmer and calmer, and never tearing
+    assert np.abs(np.diff(moved[160:190, 120, 0].astype(int)) - 1).max() <= 1
+
+
+def test_where_the_photograph_ends_with_the_crop_the_flow_does_not_fade():
+    ramp = np.arange(100, dtype=np.uint8)[None, :, None].repeat(140, axis=0).repeat(3, axis=2)  # dark to light
+    matrix = alignment.square_matrix(100, 140, 64)  # rows 20 to 119, all columns
+    flow, mask, color = nothing(64)
+    moved = paste_back(ramp, matrix, 64, flow + np.array([0.1, 0], np.float32), mask, color)
+    shift = moved.astype(int)[..., 0] - ramp[..., 0]
+    assert (shift[40:110, :94] == 5).all()  # 0.1 of half the side, at the left border too
+    assert (moved[40:110, 96:] == 99).all()  # beyond the right border there is nothing but its last pixel
+    assert (shift[:20] == 0).all() and (np.diff(shift[20:40, 50]) >= 0).all()  # above, the photograph goes on
+
+
+def test_a_face_that_crosses_the_pictures_border_does_not_jump():
+    """A ramp with ever less beside the crop's left border; what the flow does there comes up step by step."""
+    flow, mask, color = nothing(64)
+    flow += np.array([0.1, 0], np.float32)
+    moves = []
+    for beyond in np.arange(0, 8, 0.25):  # in photograph pixels of 0.64 crop pixels
+        ramp = np.arange(120, dtype=np.uint8)[None, :, None].repeat(100, axis=0).repeat(3, axis=2) * 2
+        matrix = alignment.square_matrix(100, 100, 64) - np.array([[0, 0, 0.64 * beyond], [0, 0, 0]])
+        moved = paste_back(ramp, matrix, 64, flow, mask, color)
+        moves.append(int(moved[50, 8, 0]) - 16)
+    assert moves[0] == 10 and moves[-1] == 0  # 0.1 of half the side, which a ramp of 2 a pixel doubles
+    assert max(np.abs(np.diff(moves))) <= 2 and (np.diff(moves) <= 0).all()
+
+
+def test_flow_in_a_turned_large_photo_moves_the_same_face_places_as_in_the_crop():
+    """Warping the crop, or setting the flow back and cropping again, is the same picture."""
+    photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 8)
+    matrix = alignment.crop_matrix(face_points(300, 25, (300, 300)), TEMPLATE, 96)
+    flow, mask, color = nothing(96)
+    flow += np.array([0.08, -0.05], np.float32)
+    crop = alignment.crop_face(photo, matrix, 96)
+    warped = warp(alignment.crop_tensor(crop), torch.from_numpy(flow).permute(2, 0, 1)[None])
+    edited = alignment.crop_face(paste_back(photo, matrix, 96, flow, mask, color), matrix, 96)
+    middle = (slice(16, -16), slice(16, -16))
+    difference = edited[middle].astype(int) - alignment.to_bytes(warped[0]).permute(1, 2, 0).numpy()[middle]
+    assert np.abs(difference).mean() < 1
+    assert np.abs(edited[middle].astype(int) - crop[middle]).mean() > 5
+
+
+def test_paint_takes_on_the_grain_of_the_photograph():
+    random = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 40)[:600, :600].astype(np.float64)
+    photo = np.rint(smooth + random.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
+    matrix = alignment.square_matrix(600, 600, 64)
+    flow, mask, color = nothing(64)
+    middle = (slice(200, 400), slice(200, 400))
+    for field in (mask + 1, mask + 0.5):  # all paint, and half
+        painted = paste_back(photo, matrix, 64, flow, field, color)[middle]
+        fine = painted - cv2.GaussianBlur(painted.astype(np.float32), (0, 0), 3)
+        assert 0.75 < fine.std() / 6 < 1.15
+
+
+def test_the_grain_of_paint_moves_with_what_it_covers_and_strips_leave_no_trace(monkeypatch):
+    photo = np.random.default_rng(0).normal(128, 6, (600, 600, 3)).clip(0, 255).astype(np.uint8)
+    matrix = alignment.square_matrix(600, 600, 64)
+    flow, mask, color = nothing(64)
+    flow[...] = 12 / 300, 0  # fetched from 12 pixels to the right
+    painted = paste_back(photo, matrix, 64, flow, mask + 1, color)
+    inner = (slice(200, 400), slice(200, 400))
+    moved = np.roll(photo, -12, axis=1)
+    likeness = np.corrcoef(*(picture[inner].ravel().astype(float) for picture in (painted, moved)))[0, 1]
+    assert likeness > 0.8
+    monkeypatch.setattr("leed_hub.media.paste_back.STRIP_ROWS", 600)
+    whole = paste_back(photo, matrix, 64, flow, mask + 1, color)
+    assert np.abs(painted.astype(int) - whole).max() <= 1  # rounding
+
+
+def test_the_fields_may_be_coarser_than_the_crop():
+    photo = cv2.GaussianBlur(noise_photo(300, 300), (0, 0), 4)
+    matrix = alignment.crop_matrix(face_points(200, 10, (150, 150)), TEMPLATE, 64)
+    fine = paste_back(photo, matrix, 64, *(field + 0.1 for field in nothing(64)))
+    flow, mask, color = (field + 0.1 for field in nothing(32))
+    coarse = paste_back(photo, matrix, 64, flow, mask, color)
+    middle = (slice(120, 180), slice(120, 180))
+    assert np.abs(fine[middle].astype(int) - coarse[middle]).max() <= 1

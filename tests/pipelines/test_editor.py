@@ -1,0 +1,203 @@
+"""The pipelines on the bundled weights and real faces: what a user may rely on."""
+
+import numpy as np
+import pytest
+from conftest import portrait
+from PIL import Image
+
+from leed_hub import ExpressionEditor, ExpressionRecognizer
+from leed_hub.errors import BadImageError, ConfigError, ModelLoadError, NoFaceError
+from leed_hub.models.checkpoint import BUNDLED
+
+LIMIT_BYTES = 16_000_000
+
+
+@pytest.fixture(scope="module")
+def editor() -> ExpressionEditor:
+    return ExpressionEditor.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> ExpressionRecognizer:
+    return ExpressionRecognizer.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def neutral() -> Image.Image:
+    return portrait("source")
+
+
+@pytest.fixture(scope="module")
+def smile() -> Image.Image:
+    return portrait("happiness")
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("name", ["editor", "recognizer"])
+def test_bundled_files_are_whole_and_small_and_come_with_a_card(name):
+    files = {path.name: path.stat().st_size for path in (BUNDLED / name).iterdir()}
+    assert files.keys() == {"config.json", "model.safetensors", "README.md"}
+    assert max(files.values()) <= LIMIT_BYTES
+
+
+def test_an_edit_changes_the_mouth_and_leaves_the_rest_of_the_photograph_alone(editor, neutral, smile):
+    result = editor(neutral, smile)
+    assert result.image.size == neutral.size
+    assert result.detector == "yunet"
+    change = np.abs(pixels(result.image) - pixels(neutral)).max(axis=2)
+    (face,), (crop,) = result.faces, result.crops
+    assert crop.size == (editor.cropper.size, editor.cropper.size)
+    x0, y0, x1, y1 = (int(edge) for edge in face.box)
+    mouth = change[y0 + 2 * (y1 - y0) // 3 : y1, x0:x1]
+    assert mouth.mean() > 3
+    outside = np.ones_like(change, dtype=bool)
+    outside[max(y0 - (y1 - y0), 0) : y1 + (y1 - y0), max(x0 - (x1 - x0), 0) : x1 + (x1 - x0)] = False
+    assert change[outside].max() == 0
+
+
+def test_a_stronger_edit_moves_further_from_the_neutral_face(editor, neutral, smile):
+    still = pixels(editor(neutral, None, 0.0).image)
+    distance = [np.abs(pixels(editor(neutral, smile, s).image) - still).mean() for s in (0.0, 0.5, 1.0, 1.5)]
+    assert distance[0] == 0  # the reference does not matter at strength 0
+    assert distance == sorted(distance) and distance[1] > 0
+
+
+def test_one_reference_given_twice_is_the_same_as_once(editor, neutral, smile):
+    once, twice = editor(neutral, smile), editor(neutral, [smile, smile], weights=[1, 3])
+    assert np.abs(pixels(once.image) - pixels(twice.image)).max() <= 1
+
+
+def test_a_weight_of_zero_leaves_a_reference_out(editor, neutral, smile):
+    alone, mixed = editor(neutral, smile), editor(neutral, [smile, neutral], weights=[1, 0])
+    assert np.abs(pixels(alone.image) - pixels(mixed.image)).max() <= 1
+
+
+def test_paths_arrays_and_pil_images_give_the_same_edit(editor, neutral, smile, tmp_path):
+    neutral.convert("RGB").save(tmp_path / "source.png")
+    by_path = editor(tmp_path / "source.png", smile)
+    by_array = editor(np.asarray(neutral.convert("RGB")), smile)
+    assert np.array_equal(pixels(by_path.image), pixels(by_array.image))
+
+
+def side_by_side(left: Image.Image, right: Image.Image, gap: int = 0) -> Image.Image:
+    """The left one larger; a negative gap lets the right one cover a part of it."""
+    both = Image.new("RGB", (left.width + gap + 400, left.height), "white")
+    both.paste(left, (0, 0))
+    both.paste(right.resize((400, 400)), (left.width + gap, 60))
+    return both
+
+
+def test_the_caller_chooses_the_face(editor, neutral, smile):
+    both = side_by_side(neutral, neutral)
+    largest, first, second = (editor(both, smile, face=face) for face in ("largest", 0, 1))
+    assert np.array_equal(pixels(largest.image), pixels(first.image))
+    change = [np.abs(pixels(result.image) - pixels(both)).max(axis=2) for result in (first, second)]
+    middle = neutral.width
+    assert change[0][:, :middle].max() > 30 and change[0][:, middle:].max() == 0
+    assert change[1][:, middle:].max() > 30 and change[1][:, :middle].max() == 0
+    assert first.faces[0].box[2] < middle < second.faces[0].box[0]
+
+
+def test_all_faces_are_edited_in_one_batch_and_none_undoes_another(editor, neutral, smile, monkeypatch):
+    both = side_by_side(neutral, neutral, gap=-190)  # so near that each crop reaches into the other face's
+    batches = []
+    monkeypatch.setattr(editor.model, "decode", lambda *given, decode=editor.model.decode: (
+        batches.append(len(given[0])), decode(*given))[1])  # fmt: skip
+    together = editor(both, smile, face="all")
+    alone = [editor(both, smile, face=number) for number in (0, 1)]
+    assert batches == [2, 1, 1]
+    assert len(together.faces) == len(together.crops) == 2
+    for face, single in zip(together.faces, alone, strict=True):
+        x0, y0, x1, y1 = (int(edge) for edge in face.box)
+        area = (slice(y0 + 2 * (y1 - y0) // 3, y1), slice(x0, x1))  # the mouth
+        edit = np.abs(pixels(single.image)[area] - pixels(both)[area]).mean()
+        assert edit > 3
+        assert np.abs(pixels(together.image)[area] - pixels(single.image)[area]).mean() < 0.35 * edit
+
+
+def test_a_face_that_is_not_there_or_no_choice_is_refused(editor, neutral, smile):
+    with pytest.raises(ConfigError, match="number 1.*one face"):
+        editor(neutral, smile, face=1)
+    with pytest.raises(ConfigError, match="largest"):
+        editor(neutral, smile, face="biggest")
+
+
+def test_a_grey_photograph_stays_grey(editor, neutral, smile):
+    edited = pixels(editor(neutral.convert("L"), smile).image)
+    assert (edited == edited[..., :1]).all()
+
+
+def test_the_edit_follows_the_face_to_the_border_and_in_a_small_picture(editor, neutral, smile):
+    for photo in (
+        neutral.crop((0, 0, 300, 512)),
+        neutral.resize((170, 170)),
+    ):  # cut through an eye; a face of 60 pixels
+        result = editor(photo, smile)
+        assert result.image.size == photo.size
+        assert np.abs(pixels(result.image) - pixels(photo)).max() > 20
+
+
+def test_a_crop_is_edited_as_it_is_when_told_that_it_is_one(editor, shared):
+    folder = shared / "corpora" / "rendered_faces" / "pairs_validation"
+    result = editor(folder / "000_source.jpg", folder / "000_reference.jpg", detector="none")
+    assert (result.faces, len(result.crops), result.detector) == ((), 1, "none")
+    assert result.image.size == (192, 192)
+
+
+@pytest.mark.parametrize(
+    ("strength", "weights"), [(-0.1, None), (2.5, None), (float("nan"), None), (1.0, [1, 2]), (1, [0])]
+)
+def test_strength_and_weights_out_of_range_are_refused(editor, neutral, smile, strength, weights):
+    with pytest.raises(ConfigError, match="strength|weights"):
+        editor(neutral, smile, strength, weights=weights)
+
+
+def test_no_reference_is_only_for_the_neutral_face(editor, neutral):
+    with pytest.raises(ConfigError, match="reference"):
+        editor(neutral, None, 1.0)
+
+
+def test_a_picture_without_a_face_is_named(editor, recognizer, neutral):
+    blank = Image.new("RGB", (200, 200), "grey")
+    with pytest.raises(NoFaceError, match="source"):
+        editor(blank, neutral)
+    with pytest.raises(NoFaceError, match="reference picture;"):
+        editor(neutral, blank)
+    with pytest.raises(NoFaceError, match="reference picture 2"):
+        editor(neutral, [neutral, blank])
+    assert recognizer(blank) == []
+
+
+def test_a_broken_file_is_one_sentence(editor, neutral, tmp_path):
+    (tmp_path / "x.jpg").write_text("no picture")
+    with pytest.raises(BadImageError, match=r"x\.jpg"):
+        editor(tmp_path / "x.jpg", neutral)
+
+
+def test_a_smile_is_read_as_happiness_and_scores_sum_to_one(recognizer, smile):
+    (face,) = recognizer(smile)
+    assert (face.label, face.detector) == ("happiness", "yunet")
+    assert sum(face.scores.values()) == pytest.approx(1, abs=1e-5)
+    assert tuple(face.scores) == recognizer.labels
+    assert face.expression_code.shape == (recognizer.model.config.code_dim,)
+    x0, y0, x1, y1 = face.box
+    assert 0 < x0 < x1 < smile.width and 0 < y0 < y1 < smile.height
+
+
+def test_all_faces_of_a_picture_are_read_largest_first(recognizer, smile, neutral):
+    both = Image.new("RGB", (1100, 600), "white")
+    both.paste(smile, (0, 40))
+    both.paste(neutral.resize((256, 256)), (700, 100))
+    first, second = recognizer(both)
+    assert first.box[0] < 512 <= second.box[0]
+    assert first.box[2] - first.box[0] > second.box[2] - second.box[0]
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    with pytest.raises(ModelLoadError):
+        ExpressionEditor.from_pretrained(BUNDLED / "recognizer")
+    with pytest.raises(ModelLoadError, match="Folder not found"):
+        ExpressionEditor.from_pretrained(tmp_path / "nowhere")
