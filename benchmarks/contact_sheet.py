@@ -2,10 +2,11 @@
 
     python benchmarks/contact_sheet.py photographs --data-dir CORPORA --output docs/editing_photographs.jpg
     python benchmarks/contact_sheet.py renders --data-dir CORPORA --output docs/editing_renders.jpg
+    python benchmarks/contact_sheet.py examples --output docs/edits.jpg --golden tests/golden_edit.png
     python benchmarks/contact_sheet.py folder --sources DIR --references DIR --output sheet.jpg
 
-The first shows no photograph but its edits; the last shows whatever is in the folders, for your eyes only. Which faces
-are shown is laid down by rules that know nothing of how the edits turn out.
+The first shows no photograph but its edits, `examples` the renders of docs/examples, and `folder` whatever is in two
+folders, for your eyes only. Which faces are shown is laid down by rules that know nothing of how the edits turn out.
 """
 
 from collections import Counter
@@ -21,10 +22,12 @@ from leed_hub.data import load_corpus
 from leed_hub.errors import NoFaceError
 from leed_hub.evaluation.damage import strongest_of_each_category
 from leed_hub.evaluation.photographs import read_persons
-from leed_hub.images import load_image, save_edited
-from leed_hub.pipelines import EditResult
-from leed_hub.transforms import crop_face, similarity
+from leed_hub.faces.alignment import crop_face, similarity
+from leed_hub.media.images import load_image
+from leed_hub.media.provenance import save_edited
+from leed_hub.pipelines.editor import EditResult
 
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 CELL_PX = 128
 GAP_PX = 4
 LINE_PX = 20
@@ -107,12 +110,12 @@ def photographs(data_dir: DataDir, output: Output, model: Model = None) -> None:
     editor = ExpressionEditor.from_pretrained(model)
     rows = load_corpus("rendered_faces", data_dir / "rendered_faces", "validation")
     references = strongest_of_each_category(rows)
-    codes = [editor.read_expression([reference], aligner="none") for reference in references]
+    codes = [editor.encode_expression([reference], detector="none") for reference in references]
     chosen = choose_persons(data_dir / "london")
     sheet = [references]
     for person in read_persons(data_dir / "london"):
         if person.name in chosen:
-            results = [editor.edit_by_code(person.neutral, code) for code in codes]
+            results = [editor.session(person.neutral).render(code) for code in codes]
             sheet.append([in_cell(result.image, result) for result in results])
     save_edited(lay_out(sheet, 1, PHOTOGRAPHS_CREDIT), output, software=editor.software)
 
@@ -128,14 +131,15 @@ def folder(
     """Each source with each reference's expression and with none; the references above them."""
     editor = ExpressionEditor.from_pretrained(model)
     lenders = [load_image(path) for path in picture_paths(references) if not path.stem.endswith("_n")]
-    codes = [editor.read_expression([picture]) for picture in lenders]
+    codes = [editor.encode_expression([picture]) for picture in lenders]
     heads = [in_cell(picture, editor(picture, None, 0.0)) for picture in lenders]
     blank = Image.new("RGB", (CELL_PX, CELL_PX), "white")
     sheet = [[blank, blank, *heads]]
     for path in picture_paths(sources)[:limit]:
         picture = load_image(path)
         try:
-            results = [editor(picture, None, 0.0), *(editor.edit_by_code(picture, code) for code in codes)]
+            session = editor.session(picture)
+            results = [session.render(None, 0.0), *(session.render(code) for code in codes)]
         except NoFaceError:
             continue
         sheet.append([in_cell(picture, results[0]), *(in_cell(result.image, result) for result in results)])
@@ -150,13 +154,36 @@ def picture_paths(directory: Path) -> list[Path]:
 @app.command()
 def renders(data_dir: DataDir, output: Output, model: Model = None) -> None:
     """Rendered triplets beside their exact targets."""
-    editor = ExpressionEditor.from_pretrained(model, aligner="none")
+    editor = ExpressionEditor.from_pretrained(model, detector="none")
     pairs = load_corpus("rendered_faces", data_dir / "rendered_faces", "validation", config="pairs")
     rows = []
     for number in choose_triplets(pairs):
         source, reference, target = (pairs[number][role].convert("RGB") for role in ("source", "reference", "target"))
         rows.append([source, reference, editor(source, reference, 1.0).image, target])
     save_edited(lay_out(rows, 2, RENDERS_CREDIT), output, software=editor.software)
+
+
+@app.command()
+def examples(
+    output: Output,
+    golden: Annotated[Path | None, typer.Option(help="Where the edit goes that a test compares with.")] = None,
+    model: Model = None,
+) -> None:
+    """An example render with the expressions of three others, which stand above their edits."""
+    editor, names = ExpressionEditor.from_pretrained(model), ("happiness", "surprise", "anger")
+    source, *references = (Image.open(EXAMPLES / f"{name}.png").convert("RGB") for name in ("source", *names))
+    edits = [editor(source, reference).image for reference in references]
+    side, gap = source.width, GAP_PX
+    sheet = Image.new("RGB", (4 * side + 3 * gap, 2 * side + gap), "white")
+    for column, (above, below) in enumerate(zip([None, *references], [source, *edits], strict=True)):
+        if above:
+            sheet.paste(above, (column * (side + gap), 0))
+        sheet.paste(below, (column * (side + gap), side + gap))
+    draw = ImageDraw.Draw(sheet)
+    draw.text((side / 2, side / 2), "references", "black", ImageFont.load_default(20), anchor="mm")
+    save_edited(sheet, output, software=editor.software)
+    if golden:
+        edits[0].save(golden)
 
 
 if __name__ == "__main__":

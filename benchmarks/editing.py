@@ -22,7 +22,7 @@ from PIL import Image
 from timing import Line, fast, medians_ms, onnx_session, report
 
 from leed_hub import ExpressionEditor
-from leed_hub.export import export_model
+from leed_hub.models.export import export_model
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 NUMBERS = Path(__file__).with_suffix(".json")
@@ -40,7 +40,7 @@ LINES = (
 ONE_EDIT = """
 import re, sys
 from leed_hub import ExpressionEditor
-ExpressionEditor.from_pretrained(aligner="yunet")(*sys.argv[1:])
+ExpressionEditor.from_pretrained(detector="yunet")(*sys.argv[1:])
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024)
 """
 
@@ -66,7 +66,7 @@ def main(
 ) -> None:
     """Print and save the ratios."""
     torch.set_num_threads(threads)
-    editor = ExpressionEditor.from_pretrained(aligner="yunet")
+    editor = ExpressionEditor.from_pretrained(detector="yunet")
     model = editor.model
     photograph, reference = large_photograph(), EXAMPLES / "happiness.png"
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def main(
 
     resnet = fast(torchvision.models.resnet18())
     picture = torch.rand(1, 3, 224, 224).to(memory_format=torch.channels_last)
-    faces, others = torch.rand(2, 8, 3, editor.size, editor.size)
+    faces, others = torch.rand(2, 8, 3, editor.cropper.size, editor.cropper.size)
     layout = torch.channels_last
     source, other = faces[:1].contiguous(memory_format=layout), others[:1].contiguous(memory_format=layout)
     sources, several = faces.contiguous(memory_format=layout), others.contiguous(memory_format=layout)
@@ -106,7 +106,7 @@ def main(
         },
         repeats,
     )
-    facts = {"unit": "ms, but MiB for peak_mib", "threads": threads, "repeats": repeats, "aligner": editor.aligner}
+    facts = {"unit": "ms, but MiB for peak_mib", "threads": threads, "repeats": repeats, "detector": editor.detector}
     report(LINES, measured | {"peak_mib": memory}, facts, json_file)
 
 

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from leed_hub import ExpressionRecognizer
 from leed_hub.data import load_corpus
 from leed_hub.evaluation.rows import rows_of_classes
-from leed_hub.expression_plot import COLORS
 from leed_hub.metrics.disentanglement import retrieval_accuracy
+from leed_hub.pipelines.plot import COLORS
 
 SIDE, MARGIN, LEGEND, DOT = 900, 40, 190, 5  # pixels
 

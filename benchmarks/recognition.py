@@ -16,7 +16,7 @@ import typer
 from timing import Line, fast, medians_ms, onnx_session, report
 
 from leed_hub import ExpressionRecognizer
-from leed_hub.export import export_model
+from leed_hub.models.export import export_model
 
 NUMBERS = Path(__file__).with_suffix(".json")
 LINES = (
@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Print and save the ratios."""
     torch.set_num_threads(threads)
-    model = ExpressionRecognizer.from_pretrained(aligner="none").model
+    model = ExpressionRecognizer.from_pretrained(detector="none").model
     with tempfile.TemporaryDirectory() as folder:
         (graph,) = export_model(model, folder)
         session = onnx_session(graph, threads)

@@ -20,10 +20,10 @@ import typer
 from PIL import Image
 
 from leed_hub import ExpressionEditor
-from leed_hub.faces import build_locator
-from leed_hub.tracking import FaceTracker, OneEuroFilter
-from leed_hub.transforms import crop_face
-from leed_hub.video_editing import SourcePicture, SourceVideo
+from leed_hub.faces.alignment import crop_face
+from leed_hub.faces.detectors import build_detector
+from leed_hub.faces.tracking import FaceTracker, OneEuroFilter
+from leed_hub.pipelines.video_editing import SourcePicture, SourceVideo
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 WIDTH, HEIGHT, SIDE, RATE = 640, 480, 420, 30
@@ -145,12 +145,12 @@ def main(
 ) -> None:
     """Print and save the numbers."""
     torch.set_num_threads(threads)
-    editor, locator = ExpressionEditor.from_pretrained(aligner="yunet"), build_locator("yunet")
-    code = editor.read_expression([EXAMPLES / "happiness.png"])
-    numbers: dict = {"frames": frames, "noise": NOISE, "aligner": editor.aligner}
+    editor, detector = ExpressionEditor.from_pretrained(detector="yunet"), build_detector("yunet")
+    code = editor.encode_expression([EXAMPLES / "happiness.png"])
+    numbers: dict = {"frames": frames, "noise": NOISE, "detector": editor.detector}
     for name, speed in (("still", 0.0), ("slow", 1.0), ("quick", 6.0)):
         made = video(frames, speed)
-        faces = [locator(photo) for _, photo, _ in made]
+        faces = [detector(photo) for _, photo, _ in made]
         raw, smoothed = followed(made, faces, raw_filter), followed(made, faces, OneEuroFilter)
         eyes = float(np.linalg.norm(raw.mean(axis=0)[0] - raw.mean(axis=0)[1]))
         settled = slice(frames // 4, None)  # the filter starts on one noisy reading

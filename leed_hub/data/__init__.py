@@ -1,29 +1,32 @@
 """Corpora of faces as `datasets`: files the user already has, read in place, or datasets on the Hub.
 
-faces = load_corpus("fer2013", "corpora/fer2013.zip", "train")
-faces[0]["image"], faces.features["label"].names
-pairs = load_corpus("org/name", None, "validation", config="pairs")
+Examples:
+    >>> faces = load_corpus("fer2013", "corpora/fer2013.zip", "train")
+    >>> faces[0]["image"], faces.features["label"].names
+    >>> pairs = load_corpus("org/name", None, "validation", config="pairs")
 """
 
 import os
 import re
 from collections.abc import Iterable
 
-import datasets
+from leed_hub.errors import CorpusError, needs_extra
 
-from leed_hub.data.affectnet import AffectNet
-from leed_hub.data.cfee import CFEE
-from leed_hub.data.corpus import CorpusBuilder
-from leed_hub.data.facial_expressions import FacialExpressions
-from leed_hub.data.fer2013 import FER2013
-from leed_hub.data.folder import Folder
-from leed_hub.data.hub_datasets import HubDataset
-from leed_hub.data.london import London
-from leed_hub.data.rafd import RaFD
-from leed_hub.data.rafdb import RAFDB
-from leed_hub.data.rendered_faces import RenderedFaces
-from leed_hub.data.rendered_people import RenderedPeople
-from leed_hub.errors import CorpusError
+with needs_extra("train", "Reading corpora"):
+    import datasets
+
+    from leed_hub.data.corpora.affectnet import AffectNet
+    from leed_hub.data.corpora.cfee import CFEE
+    from leed_hub.data.corpora.corpus import CorpusBuilder
+    from leed_hub.data.corpora.facial_expressions import FacialExpressions
+    from leed_hub.data.corpora.fer2013 import FER2013
+    from leed_hub.data.corpora.folder import Folder
+    from leed_hub.data.corpora.london import London
+    from leed_hub.data.corpora.rafd import RaFD
+    from leed_hub.data.corpora.rafdb import RAFDB
+    from leed_hub.data.corpora.rendered_faces import RenderedFaces
+    from leed_hub.data.corpora.rendered_people import RenderedPeople
+    from leed_hub.data.hub_datasets import HubDataset
 
 CORPORA: dict[str, type[CorpusBuilder]] = {
     "affectnet": AffectNet,
@@ -77,7 +80,7 @@ def load_corpus(
     parts = [re.fullmatch(r"\s*(\w+)\s*(\[[^\]]*\])?\s*", part) for part in split.split("+")]
     wanted = {part[1] if part else split for part in parts}
     _check_splits(name, wanted, known[config])
-    if streaming and any(part[2] for part in parts):
+    if streaming and any(part[2] for part in parts if part):
         raise CorpusError(f"{name}: streaming reads whole splits, so {split!r} cannot be cut; use .take(n) instead.")
 
     if on_hub:
@@ -90,7 +93,7 @@ def load_corpus(
         if not wanted <= set(present):
             raise builder.layout_error(place, f"only {', '.join(present)}" if present else "another part of it")
     if streaming:
-        return builder.as_streaming_dataset("+".join(part[1] for part in parts))
+        return builder.as_streaming_dataset("+".join(part[1] for part in parts if part))
     try:
         builder.download_and_prepare()
     except datasets.exceptions.DatasetGenerationError as error:
@@ -136,6 +139,6 @@ def _check_splits(name: str, wanted: set[str], known: Iterable[str]) -> None:
 
 def _first_cause(error: BaseException) -> BaseException:
     """What `datasets` wrapped: our own error if there is one, else the one that came first."""
-    while not isinstance(error, CorpusError) and (error.__cause__ or error.__context__):
-        error = error.__cause__ or error.__context__
+    while not isinstance(error, CorpusError) and (before := error.__cause__ or error.__context__):
+        error = before
     return error

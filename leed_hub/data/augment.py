@@ -7,12 +7,12 @@ from typing import Self
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur, jpeg
+from torchvision.transforms.v2.functional import jpeg
 
 LUMA = (0.299, 0.587, 0.114)
-KNOTS = 7  # of a bend, a side: brows, lids and lips are moved apart
-LIKENESS = 0.7  # of a bend's halves
-SHADE_KNOTS = 5  # of a shade, a side
+KNOTS = 7  # of a elastic, a side: brows, lids and lips are moved apart
+LIKENESS = 0.7  # of a elastic's halves
+GAIN_KNOTS = 5  # of a gain_field, a side
 
 
 class Bounds:
@@ -24,7 +24,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Geometry(Bounds):
+class Affine(Bounds):
     """How far a view may be moved: the largest relative scale, shift (of the side), rotation in degrees, and stretch.
 
     A stretch makes the face longer or wider and keeps its area: another person's proportions.
@@ -52,13 +52,13 @@ def _uniform(rows: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(rows, count, generator=generator) * 2 - 1
 
 
-def mirrored(theta: Tensor, flips: Tensor) -> Tensor:
+def mirror(theta: Tensor, flips: Tensor) -> Tensor:
     """Turn left and right around in the views that `flips` (B,) names."""
     sign = torch.where(flips, -1.0, 1.0)[:, None]
     return torch.cat([theta[:, :1] * sign[:, :, None], theta[:, 1:]], dim=1)
 
 
-def bends(count: int, deviation: float, generator: torch.Generator) -> Tensor:
+def elastic_deformations(count: int, deviation: float, generator: torch.Generator) -> Tensor:
     """Smooth displacements (count, 2, KNOTS, KNOTS) for `view`: other proportions, of which no affine map is capable.
 
     Nearly alike on the left and the right, as faces are. `deviation` is the standard one, as a share of the side.
@@ -67,16 +67,16 @@ def bends(count: int, deviation: float, generator: torch.Generator) -> Tensor:
     return 2 * deviation * torch.stack([x - LIKENESS * x.flip(2), y + LIKENESS * y.flip(2)], dim=1)
 
 
-def view(images: Tensor, theta: Tensor, size: int, bend: Tensor | None = None) -> Tensor:
-    """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3), `bends` -> float (B, C, size, size) in [0, 1]."""
+def view(images: Tensor, theta: Tensor, size: int, elastic: Tensor | None = None) -> Tensor:
+    """Sample views: uint8 (B, C, H, W), affine maps (B, 2, 3), deformations -> float (B, C, size, size) in [0, 1]."""
     grid = F.affine_grid(theta.to(images.device), [len(images), images.shape[1], size, size], align_corners=False)
-    if bend is not None:
-        grid = grid + F.interpolate(bend.to(images.device), size, mode="bicubic").permute(0, 2, 3, 1)
+    if elastic is not None:
+        grid = grid + F.interpolate(elastic.to(images.device), size, mode="bicubic").permute(0, 2, 3, 1)
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False) / 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class Light(Bounds):
+class ColorJitter(Bounds):
     """How far light and colour may be changed: the largest change of log gamma, log gain, offset, log tint, colour."""
 
     gamma: float = 0.25
@@ -100,54 +100,37 @@ class Light(Bounds):
         )
 
 
-def relit(images: Tensor, light: Tensor) -> Tensor:
-    """Apply `Light.draw`'s numbers (B, 7) to images (B, C, H, W) in [0, 1]; C is 1 or 3, grey ignores colour."""
-    light = light.to(images.device)[:, :, None, None]
-    images = images.clamp(1e-4, 1) ** light[:, 0:1] * light[:, 1:2] + light[:, 2:3]
+def apply_color_jitter(images: Tensor, jitter: Tensor) -> Tensor:
+    """Apply `ColorJitter.draw`'s numbers (B, 7) to images (B, C, H, W) in [0, 1]; C is 1 or 3, grey ignores colour."""
+    jitter = jitter.to(images.device)[:, :, None, None]
+    images = images.clamp(1e-4, 1) ** jitter[:, 0:1] * jitter[:, 1:2] + jitter[:, 2:3]
     if images.shape[1] == 3:
         grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
-        images = (grey + (images - grey) * light[:, 6:7]) * light[:, 3:6]
+        images = (grey + (images - grey) * jitter[:, 6:7]) * jitter[:, 3:6]
     return images.clamp(0, 1)
 
 
-def shades(count: int, deviation: float, generator: torch.Generator) -> Tensor:
-    """Smooth fields of gain (count, 3, SHADE_KNOTS, SHADE_KNOTS), as logarithms, for `shaded`: other skin and shadows.
+def gain_fields(count: int, deviation: float, generator: torch.Generator) -> Tensor:
+    """Smooth fields of log gain (count, 3, GAIN_KNOTS, GAIN_KNOTS): colour jitter by place, other skin and shadows.
 
     `deviation` is the standard one, alike for all colours but for a quarter of it.
     """
-    grey = torch.randn(count, 1, SHADE_KNOTS, SHADE_KNOTS, generator=generator)
-    return deviation * (grey + torch.randn(count, 3, SHADE_KNOTS, SHADE_KNOTS, generator=generator) / 4)
+    grey = torch.randn(count, 1, GAIN_KNOTS, GAIN_KNOTS, generator=generator)
+    return deviation * (grey + torch.randn(count, 3, GAIN_KNOTS, GAIN_KNOTS, generator=generator) / 4)
 
 
-def shaded(images: Tensor, shade: Tensor) -> Tensor:
-    """Darken and lighten the places of images (B, 3, H, W) in [0, 1] by `shades` (B, 3, k, k)."""
-    gain = F.interpolate(shade.to(images.device), images.shape[-2:], mode="bicubic").exp()
+def apply_gain_field(images: Tensor, gain_field: Tensor) -> Tensor:
+    """Darken and lighten the places of images (B, 3, H, W) in [0, 1] by `gain_fields` (B, 3, k, k)."""
+    gain = F.interpolate(gain_field.to(images.device), images.shape[-2:], mode="bicubic").exp()
     return (images * gain).clamp(0, 1)
-
-
-def roughened(images: Tensor, share: float, sigma_px: float, generator: torch.Generator) -> Tensor:
-    """Blur `share` of the images (B, C, H, W) and add noise to them, as small or compressed photographs have.
-
-    Every other one is blurred by a Gaussian, the others by reducing and enlarging them, which aliases. The Gaussian's
-    standard deviation is one draw a batch, from 0.3 to 1 times `sigma_px`.
-    """
-    rough = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
-    if not len(rough):
-        return images
-    sigma = sigma_px * (0.3 + 0.7 * torch.rand((), generator=generator).item())
-    chosen = images[rough.to(images.device)]
-    noise = torch.randn(chosen.shape, generator=generator).to(images.device) * 0.02
-    # Means over squares of k pixels and lines between them blur as a Gaussian of k / 2 does.
-    side = images.shape[-1]
-    reduced = F.interpolate(chosen[1::2], min(side, round(side / (2 * sigma))), mode="area")
-    chosen[1::2] = F.interpolate(reduced, side, mode="bilinear", align_corners=False)
-    chosen[::2] = gaussian_blur(chosen[::2], kernel_size=2 * math.ceil(2.5 * sigma) + 1, sigma=sigma)
-    return images.index_copy(0, rough.to(images.device), (chosen + noise).clamp(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation(Bounds):
-    """What photographs suffer: shares of views that are grey, blurred, small, noisy and compressed, and how far."""
+    """How often photographs are degraded: shares of views that are grey, blurred, small, noisy and compressed.
+
+    The class attributes say how far; `BLUR_SIGMA` and `SMALL_SIDE` are shares of the crop's side.
+    """
 
     grey: float = 0.15
     blurred: float = 0.2
@@ -155,17 +138,17 @@ class Degradation(Bounds):
     noisy: float = 0.3
     compressed: float = 0.25
 
-    BLUR_SIGMA = (0.4, 2.5)  # pixels
-    SMALL_SIDE = (0.25, 0.75)  # of the side
+    BLUR_SIGMA = (0.003, 0.02)
+    SMALL_SIDE = (0.25, 0.75)
     NOISE = (0.01, 0.05)  # standard deviation, of the whole range
     JPEG_QUALITY = (20, 80)
 
 
-def degraded(images: Tensor, view_of: Tensor, degradation: Degradation, generator: torch.Generator) -> Tensor:
-    """Spoil views as cameras, copiers and networks do; all pictures of a view alike, down to the noise.
+def degrade(images: Tensor, view_of: Tensor, degradation: Degradation, generator: torch.Generator) -> Tensor:
+    """Degrade views as cameras, scanners and networks do; all pictures of a view alike, down to the noise.
 
     Args:
-        images: (P, 3, S, S) in [0, 1].
+        images: (P, 1 or 3, S, S) in [0, 1].
         view_of: (P,).
         degradation: the shares.
     """
@@ -176,12 +159,13 @@ def degraded(images: Tensor, view_of: Tensor, degradation: Degradation, generato
     )
     _, blur, small, noise, quality = amounts[:, view_of]
 
-    luma = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
-    images = torch.where(is_grey[:, None, None, None].to(images.device), luma, images)
+    if images.shape[1] == 3:
+        luma = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1, keepdim=True)
+        images = torch.where(is_grey[:, None, None, None].to(images.device), luma, images)
     chosen = torch.nonzero(is_blurred).squeeze(1)
     if len(chosen):
         low, high = degradation.BLUR_SIGMA
-        sigma = low * (high / low) ** blur[chosen]
+        sigma = side * low * (high / low) ** blur[chosen]
         images = images.index_copy(0, chosen.to(images.device), _blurred(images[chosen], sigma))
     for view in view_of[is_small].unique():
         low, high = degradation.SMALL_SIDE
@@ -216,32 +200,32 @@ def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """Random views of aligned faces; all pictures of a view are moved, bent, lit and set before a backdrop alike.
+    """Random views of aligned faces; all pictures of a view are moved, bent, lit and set before a background alike.
 
     Attributes:
         size: side of the crops in pixels.
-        framing: how far views are moved.
-        bend, shade: as in `bends` and `shades`.
-        light: how far light and colour are changed.
-        backdrop_share: how many views get another picture behind the head, see `DrawnViews.before_backdrops`.
+        affine: how far views are moved.
+        elastic, gain_field: as in `elastic_deformations` and `gain_fields`.
+        color_jitter: how far light and colour are changed.
+        background_share: how many views get another picture behind the head, see `DrawnViews.on_backgrounds`.
     """
 
     size: int
-    framing: Geometry = field(default_factory=Geometry)
-    bend: float = 0.0
-    shade: float = 0.0
-    light: Light = field(default_factory=Light)
-    backdrop_share: float = 0.35
+    affine: Affine = field(default_factory=Affine)
+    elastic: float = 0.0
+    gain_field: float = 0.0
+    color_jitter: ColorJitter = field(default_factory=ColorJitter)
+    background_share: float = 0.35
 
     def draw(self, count: int, generator: torch.Generator) -> "DrawnViews":
         """The numbers of `count` views."""
         return DrawnViews(
             self.size,
-            self.framing.draw(count, generator),
-            bends(count, self.bend, generator),
-            shades(count, self.shade, generator),
-            self.light.draw(count, generator),
-            torch.rand(count, generator=generator) < self.backdrop_share,
+            self.affine.draw(count, generator),
+            elastic_deformations(count, self.elastic, generator),
+            gain_fields(count, self.gain_field, generator),
+            self.color_jitter.draw(count, generator),
+            torch.rand(count, generator=generator) < self.background_share,
         )
 
 
@@ -251,32 +235,32 @@ class DrawnViews:
 
     Attributes:
         size: side of the crops.
-        framing: (V, 2, 3), from places in the crop to places in the picture, both in -1..1.
-        bend: (V, 2, KNOTS, KNOTS).
-        shade: (V, 3, SHADE_KNOTS, SHADE_KNOTS).
-        light: (V, 7).
-        has_backdrop: (V,) bool.
+        affine: (V, 2, 3), from places in the crop to places in the picture, both in -1..1.
+        elastic: (V, 2, KNOTS, KNOTS).
+        gain_field: (V, 3, GAIN_KNOTS, GAIN_KNOTS).
+        color_jitter: (V, 7).
+        has_background: (V,) bool.
     """
 
     size: int
-    framing: Tensor
-    bend: Tensor
-    shade: Tensor
-    light: Tensor
-    has_backdrop: Tensor
+    affine: Tensor
+    elastic: Tensor
+    gain_field: Tensor
+    color_jitter: Tensor
+    has_background: Tensor
 
     def seen(self, images: Tensor, view_of: Tensor) -> Tensor:
         """Pictures (P, C, H, W) in 0..255 in their views, (P, C, size, size) in [0, 1]."""
-        return view(images, self.framing[view_of], self.size, self.bend[view_of])
+        return view(images, self.affine[view_of], self.size, self.elastic[view_of])
 
     def landmarks_seen(self, landmarks: Tensor, view_of: Tensor) -> Tensor:
         """Where points (P, L, 2), in -1..1 over the pictures, come to lie in the crops, likewise.
 
-        The view says where each place of the crop comes from; that is turned around by fixed-point iteration, a bend
+        The view says where each place of the crop comes from; that is turned around by fixed-point iteration, a elastic
         being small and smooth.
         """
-        fields = F.interpolate(self.bend, self.size, mode="bicubic")[view_of]
-        linear, shift = self.framing[view_of].split([2, 1], dim=2)
+        fields = F.interpolate(self.elastic, self.size, mode="bicubic")[view_of]
+        linear, shift = self.affine[view_of].split([2, 1], dim=2)
         back = torch.linalg.inv(linear).transpose(1, 2)
         target = landmarks - shift.transpose(1, 2)
         places = target @ back
@@ -285,26 +269,26 @@ class DrawnViews:
             places = (target - bent[:, :, 0].transpose(1, 2)) @ back
         return places
 
-    def before_backdrops(
+    def on_backgrounds(
         self,
         images: Tensor,
         view_of: Tensor,
-        backdrops: Tensor,
+        backgrounds: Tensor,
         template: tuple[float, ...],
         generator: torch.Generator,
     ) -> Tensor:
         """Put another picture, turned, enlarged and moved at random, behind some views' heads.
 
         A head is what lies within an oval around eyes and mouth, of random size and sharpness: a studio's grey wall
-        or a rendered backdrop shall tell the encoder nothing.
+        or a rendered background shall tell the encoder nothing.
 
         Args:
             images: (P, 3, size, size) in [0, 1], in their views.
             view_of: (P,).
-            backdrops: (V, 3, H, W) in 0..255.
+            backgrounds: (V, 3, H, W) in 0..255.
             template: where eyes and mouth corners are, as in `LEEDConfig`.
         """
-        count = len(backdrops)
+        count = len(backgrounds)
         x, y = (2 * torch.tensor(template) - 1).view(4, 2).T
         eyes, mouth = torch.stack([x[:2].mean(), y[:2].mean()]), torch.stack([x[2:].mean(), y[2:].mean()])
         height = (mouth - eyes).norm()
@@ -315,13 +299,13 @@ class DrawnViews:
         across = (places - centre[0])[None, None, :] / (1.15 * radius)
         down = (places - centre[1])[None, :, None] / (1.45 * radius)
         outside = ((across.square() + down.square()).sqrt() - 1) / (0.03 + 0.3 * softness)
-        outside = (outside.clamp(0, 1) * self.has_backdrop[:, None, None])[:, None].to(images.device)
-        moves = Geometry(shift=0.4, rotation_deg=180).draw(count, generator) * (0.3 + 0.7 * shrinking)
-        behind = view(backdrops, moves, self.size)
+        outside = (outside.clamp(0, 1) * self.has_background[:, None, None])[:, None].to(images.device)
+        moves = Affine(shift=0.4, rotation_deg=180).draw(count, generator) * (0.3 + 0.7 * shrinking)
+        behind = view(backgrounds, moves, self.size)
         return torch.lerp(images, behind[view_of], outside[view_of])
 
 
-def erased(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def erase(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Grey out one random rectangle in `share` of the images (Zhong et al. 2020, arXiv:1708.04896)."""
     count, _, height, width = images.shape
     draws = torch.rand(5, count, generator=generator)

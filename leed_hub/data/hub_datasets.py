@@ -100,8 +100,8 @@ class HubDataset:
         """
         files = {split: self.about.shards[config][split] for split in sorted(splits)}
         names = [name for shards in files.values() for name in shards]
-        options = {"repo_type": "dataset", "revision": self.revision, "token": self.token}
-        paths = dict(zip(names, map(str, download_files(self.repo_id, names, **options)), strict=True))
+        found = download_files(self.repo_id, names, repo_type="dataset", revision=self.revision, token=self.token)
+        paths = dict(zip(names, map(str, found), strict=True))
         for split, shards in files.items():
             count = sum(self._count_rows(paths[name]) for name in shards)
             if count != self.about.rows[config][split]:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leed_hub.data.augment import Geometry, Light, erased, mirrored, relit, roughened, view
+from leed_hub.data.augment import Affine, ColorJitter, Degradation, apply_color_jitter, degrade, erase, mirror, view
 from leed_hub.data.memory import JoinedPictures, mapped_pictures
-from leed_hub.faces import Locator
-from leed_hub.images import load_image
-from leed_hub.transforms import crop_face, crop_matrix, square_matrix
+from leed_hub.faces.alignment import crop_face, crop_matrix, square_matrix
+from leed_hub.faces.detectors import FaceDetector
+from leed_hub.media.images import load_image
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,13 @@ logger = logging.getLogger(__name__)
 class RecognitionViews:
     """The random half of the recogniser's preprocessing."""
 
-    geometry: Geometry = field(default_factory=lambda: Geometry(scale=0.1, shift=0.06, rotation_deg=15))
-    light: Light = field(default_factory=lambda: Light(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0))
-    rough_share: float = 0.5
-    rough_sigma: float = 1 / 36  # of the side, at most
+    geometry: Affine = field(default_factory=lambda: Affine(scale=0.1, shift=0.06, rotation_deg=15))
+    color_jitter: ColorJitter = field(
+        default_factory=lambda: ColorJitter(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0)
+    )
+    degradation: Degradation = field(
+        default_factory=lambda: Degradation(grey=0, blurred=0.25, small=0.25, noisy=0.4, compressed=0.25)
+    )
     erased_share: float = 0.25
 
 
@@ -38,8 +41,8 @@ def labelled_crops(
     size: int,
     channels: int,
     *,
-    template: tuple[float, ...] | None = None,
-    locator: Locator | None = None,
+    template: tuple[float, ...] = (),
+    detector: FaceDetector | None = None,
     store: Path | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The pictures of known categories, cropped as the recogniser will crop them.
@@ -49,8 +52,8 @@ def labelled_crops(
         labels: the recogniser's categories in the order of its logits.
         size: side of the crops in pixels.
         channels: 1 or 3.
-        template: with a locator: where crops put eyes and mouth corners.
-        locator: finds the face to crop; where it finds none, and everywhere if None, the crop is the largest central
+        template: with a detector: where crops put eyes and mouth corners.
+        detector: finds the face to crop; where it finds none, and everywhere if None, the crop is the largest central
             square of the picture.
         store: keep the crops in a file of this folder, where the next start finds them, instead of in memory.
     Returns:
@@ -65,8 +68,8 @@ def labelled_crops(
 
     def cropped(entry: dict) -> tuple[np.ndarray, bool]:
         photo = np.asarray(load_image(entry["bytes"] or entry["path"]))
-        faces = locator(photo) if locator else []
-        whole = square_matrix(*photo.shape[1::-1], size)
+        faces = detector(photo) if detector else []
+        whole = square_matrix(photo.shape[1], photo.shape[0], size)
         crop = crop_face(photo, crop_matrix(faces[0].points, template, size) if faces else whole, size)
         crop = crop if channels == 3 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None]
         return crop.transpose(2, 0, 1), bool(faces)
@@ -79,14 +82,14 @@ def labelled_crops(
                 for index, (crop, is_face) in enumerate(pool.map(cropped, batch["image"]), start):
                     pictures[index] = crop
                     n_whole += not is_face
-        if locator and n_whole:
+        if detector and n_whole:
             logger.warning("no face found in %d of %d pictures, which are taken whole", n_whole, len(rows))
 
     if store is None:
         images = torch.empty(shape, dtype=torch.uint8)
         fill(images.numpy())
     else:
-        made_of = (rows._fingerprint, size, channels, *((locator.name, *template) if locator else ()))
+        made_of = (rows._fingerprint, size, channels, *((detector.name, *template) if detector else ()))
         digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         images = mapped_pictures(store / f"{digest}_{size}px.npy", shape, fill)
     return images, positions[kept]
@@ -109,15 +112,15 @@ class LabelledFaces:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, anchors: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-        """Random views of the anchors (B,), or of as many balanced draws: `images` in [-1, 1], `labels`."""
+    def batch(self, indices: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+        """Random views of the indices (B,), or of as many balanced draws: `images` in [-1, 1], `labels`."""
         if self.draw_weights is not None:
-            anchors = torch.multinomial(self.draw_weights, len(anchors), replacement=True, generator=generator)
+            indices = torch.multinomial(self.draw_weights, len(indices), replacement=True, generator=generator)
         views = self.views
-        theta = views.geometry.draw(len(anchors), generator)
-        theta = mirrored(theta, torch.rand(len(anchors), generator=generator) < 0.5)
-        images = view(self.images[anchors].to(device), theta, self.images.shape[-1])
-        images = relit(images, views.light.draw(len(anchors), generator))
-        images = roughened(images, views.rough_share, views.rough_sigma * images.shape[-1], generator)
-        images = erased(images, views.erased_share, generator)
-        return {"images": images * 2 - 1, "labels": self.labels[anchors].to(device)}
+        theta = views.geometry.draw(len(indices), generator)
+        theta = mirror(theta, torch.rand(len(indices), generator=generator) < 0.5)
+        images = view(self.images[indices].to(device), theta, self.images.shape[-1])
+        images = apply_color_jitter(images, views.color_jitter.draw(len(indices), generator))
+        images = degrade(images, torch.arange(len(indices)), views.degradation, generator)
+        images = erase(images, views.erased_share, generator)
+        return {"images": images * 2 - 1, "labels": self.labels[indices].to(device)}

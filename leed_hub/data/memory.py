@@ -31,8 +31,8 @@ def decode_images(dataset: datasets.Dataset, size: int, channels: int = 3, colum
     pictures = torch.empty(len(rows), size, size, channels, dtype=torch.uint8)
 
     def decode(index: int, entry: dict) -> None:
-        with Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] else entry["path"]) as picture:
-            picture = picture.convert(mode)
+        with Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] else entry["path"]) as stored:
+            picture = stored.convert(mode)
             if picture.size != (size, size):
                 picture = picture.resize((size, size), Image.Resampling.BICUBIC)
             pictures[index] = torch.from_numpy(np.asarray(picture).copy()).reshape(size, size, channels)

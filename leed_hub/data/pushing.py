@@ -15,12 +15,12 @@ from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCardData
 
 from leed_hub.data import CORPORA, known_corpus, load_corpus
+from leed_hub.data.corpora.london import VALIDATION_PERSONS
 from leed_hub.data.fingerprint import corpus_fingerprint
 from leed_hub.data.hub_datasets import MANIFEST, HubCorpus
-from leed_hub.data.london import VALIDATION_PERSONS
 from leed_hub.errors import CorpusError
 from leed_hub.hub import CARD, push_files, writing_token
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.labels import EXPRESSIONS
 
 CARDS = Path(__file__).with_name("cards")
 BATCH_ROWS = 256
@@ -108,14 +108,16 @@ def write_corpus(name: str, data_dir: str | os.PathLike, folder: Path) -> dict[s
 
 def _write_shards(table: datasets.Dataset, folder: Path, stem: str) -> tuple[list[str], int]:
     """Write a split, the same rows always as the same bytes; the files' names, and its size in memory."""
-    names, size = [], 0
+    names: list[str] = []
+    size = 0
     schema = table.features.arrow_schema  # with the features in its metadata
     rows = table.with_format("arrow")
-    writer, room = None, 0
+    writer: pyarrow.parquet.ParquetWriter | None = None
+    room = 0
     (folder / stem).parent.mkdir(parents=True, exist_ok=True)
     try:
         for start in range(0, len(rows), BATCH_ROWS):
-            if room <= 0:
+            if writer is None or room <= 0:
                 if writer:
                     writer.close()
                 names.append(f"{stem}-{len(names):05d}.parquet")

@@ -5,6 +5,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -15,16 +16,17 @@ from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
 from leed_hub.data.memory import JoinedPictures, decode_images
-from leed_hub.data.pairing import UNKNOWN, FaceTable
+from leed_hub.data.pairs import UNKNOWN, FaceTable
 from leed_hub.errors import BadImageError, CorpusError
-from leed_hub.faces import Face
-from leed_hub.images import load_image
-from leed_hub.transforms import crop_face, crop_matrix, similarity
+from leed_hub.faces.alignment import crop_face, crop_matrix, similarity
+from leed_hub.faces.detectors import build_detector
+from leed_hub.faces.face import Face
+from leed_hub.media.images import load_image
 
 logger = logging.getLogger(__name__)
 TABLE_SIZE = 160  # side of all tables' pictures in pixels; the networks' crops are smaller
 LANDMARKS = 68
-STABLE_POINTS = [0, 1, 2]  # of a locator's five: eyes and nose, which an expression moves least
+STABLE_POINTS = [0, 1, 2]  # of a detector's five: eyes and nose, which an expression moves least
 CACHE_ENV = "LEED_HUB_CACHE"  # a folder; "~/.cache/leed_hub" by default
 RENDERED_SPLITS = {"rendered_faces": ("train", "twins"), "rendered_people": ("posed", "photographs")}
 LAYOUT = "1"  # of cached tables; another one when what is stored changes
@@ -54,9 +56,9 @@ def cached_table(key: tuple, make: Callable[[], FaceTable]) -> FaceTable:
     with FileLock(f"{file}.lock"):
         if not file.exists():
             table = make()
-            partial = file.with_suffix(".partial")
-            save_file({name: value.contiguous() for name, value in vars(table).items()}, partial)
-            partial.rename(file)
+            unfinished = file.with_suffix(".partial")
+            save_file({name: value.contiguous() for name, value in vars(table).items()}, unfinished)
+            unfinished.rename(file)
     return FaceTable(**load_file(file))
 
 
@@ -76,7 +78,7 @@ def rendered_table(
     for number, split in enumerate(RENDERED_SPLITS[corpus_kind(corpus)]):
         rows = load_corpus(corpus, data_dir, split)
         fingerprint = rows._fingerprint
-        table = cached_table((corpus, split, fingerprint), lambda rows=rows: _rendered_split(rows))
+        table = cached_table((corpus, split, fingerprint), partial(_rendered_split, rows))
         people = rows["persons"][:] if "persons" in rows.column_names else [[subject] for subject in rows["subject"][:]]
         chosen = [
             not set(persons) & set(without) and (not only or bool(set(persons) & set(only))) for persons in people
@@ -119,17 +121,16 @@ def _rendered_split(rows: datasets.Dataset) -> FaceTable:
 
 def photograph_table(
     corpus: str,
-    data_dir: str,
+    data_dir: str | None,
     split: str,
     template: tuple[float, ...],
-    locator,
+    detector: str = "yunet",
     *,
     repeats: int = 1,
     without: tuple[str, ...] = (),
     alone: bool = False,
-    detector: str = "",
 ) -> FaceTable:
-    """Photographs aligned by a locator; a person's pictures form a setup where one of them is known to be neutral.
+    """Photographs aligned by a detector; a person's pictures form a setup where one of them is known to be neutral.
 
     All pictures of a setup are framed as its neutral one, so that only the expression differs between them.
 
@@ -138,22 +139,21 @@ def photograph_table(
         data_dir: the corpus' folder.
         split: its split.
         template: where the crop puts eyes and mouth corners.
-        locator: photograph -> list of `Face`, as `leed_hub.faces` builds them; None where pictures are face crops.
+        detector: how faces are found, see `leed_hub.faces.detectors`; "none" where pictures are face crops.
         repeats: how often an epoch takes each picture as a target.
         without: persons left out.
         alone: no two pictures form a setup and none is known to be neutral: faces in the wild, which differ in more
             than the expression, or any faces whose labels the training shall not know.
-        detector: the locator's name, by which the cache knows it.
     """
-    locator = locator or _template_locator(template)
     rows = load_corpus(corpus, data_dir, split).filter(lambda person: person not in without, input_columns="subject")
+    find = build_detector(detector) or _template_detector(template)
     key = (corpus, split, rows._fingerprint, detector, template, alone)
-    table = cached_table(key, lambda: _photographs(corpus, rows, template, locator, data_dir, split, alone))
+    table = cached_table(key, lambda: _photographs(corpus, rows, template, find, data_dir, split, alone))
     table.repeats.fill_(repeats)
     return table
 
 
-def _photographs(corpus, rows, template, locator, data_dir, split, alone) -> FaceTable:
+def _photographs(corpus, rows, template, find, data_dir, split, alone) -> FaceTable:
     """The pictures of `photograph_table`, found, cut out and framed."""
     yaws = rows["yaw"][:] if "yaw" in rows.column_names else [0] * len(rows)
     names, labels, subjects = rows.features["label"].names, rows["label"][:], rows["subject"][:]
@@ -167,7 +167,7 @@ def _photographs(corpus, rows, template, locator, data_dir, split, alone) -> Fac
     points: dict[int, np.ndarray] = {}  # of the pictures kept, by row
     for index in range(len(rows)):
         try:
-            faces = locator(photograph(index))
+            faces = find(photograph(index))
         except BadImageError:
             continue
         if faces:
@@ -182,7 +182,7 @@ def _photographs(corpus, rows, template, locator, data_dir, split, alone) -> Fac
     neutral_of = {key: index for index, key in keys.items() if is_neutral[index] and key is not None}
     crops = []
     for index, key in keys.items():
-        anchor = neutral_of.get(key, index)
+        anchor = neutral_of.get(key, index) if key else index
         matrix = crop_matrix(points[anchor], template, TABLE_SIZE)
         if anchor != index:
             onto_neutral = similarity(points[index][STABLE_POINTS], points[anchor][STABLE_POINTS])
@@ -200,10 +200,10 @@ def _photographs(corpus, rows, template, locator, data_dir, split, alone) -> Fac
     )
 
 
-def _template_locator(template: tuple[float, ...]):
-    """A locator for face crops: the points are where the template wants them in the largest central square."""
+def _template_detector(template: tuple[float, ...]):
+    """A detector for face crops: the points are where the template wants them in the largest central square."""
 
-    def locate(crop: np.ndarray) -> list[Face]:
+    def find(crop: np.ndarray) -> list[Face]:
         height, width = crop.shape[:2]
         side = min(width, height)
         corner = np.array([width - side, height - side]) / 2
@@ -211,7 +211,7 @@ def _template_locator(template: tuple[float, ...]):
         points = np.insert(eyes_and_mouth, 2, eyes_and_mouth.mean(axis=0), axis=0)  # a nose between them
         return [Face((*corner, *(corner + side)), 1.0, points.astype(np.float32))]
 
-    return locate
+    return find
 
 
 def joined(tables: list[FaceTable]) -> FaceTable:

@@ -42,7 +42,7 @@ def mutual_expression_information_loss(displacement: Tensor, mean: Tensor, log_v
     return -gaussian_log_likelihood(displacement, mean, log_variance).mean() / displacement.shape[1]
 
 
-def shared_information_loss(codes: Tensor, expression: Tensor, person: Tensor, *, temperature: float = 0.1) -> Tensor:
+def info_nce_loss(codes: Tensor, expression: Tensor, person: Tensor, *, temperature: float = 0.1) -> Tensor:
     """Ask that the codes of one expression on several persons find each other among all codes of the batch.
 
     The logarithm of the number of candidates minus this loss is a lower bound on the information that two such codes
@@ -113,21 +113,21 @@ def siamese_loss(edited: Tensor, reference: Tensor, source: Tensor, differs: Ten
     return pull + push.sum() / differs.sum().clamp_min(1)
 
 
-def contrastive_loss(anchor: Tensor, twin: Tensor, other: Tensor, margin: float) -> Tensor:
+def contrastive_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     """Teach the siamese embedding S from pairs that share an expression by construction, never from labels.
 
     Source: Hadsell, Chopra & LeCun 2006 (contrastive loss), without their factor 1 / 2.
 
     Args:
         anchor (Tensor): (B, D), S of a picture.
-        twin (Tensor): (B, D), S of another person, or another view, in the very same expression.
-        other (Tensor): (B, D), S of a picture in another expression; best of the anchor's own person.
-        margin (float): distance which `other` should keep; in the embedding's units.
+        positive (Tensor): (B, D), S of another person, or another view, in the very same expression.
+        negative (Tensor): (B, D), S of a picture in another expression; best of the anchor's own person.
+        margin (float): distance which `negative` should keep; in the embedding's units.
     Returns:
-        Tensor: scalar >= 0, `mean ||anchor - twin||^2 + mean relu(margin - ||anchor - other||)^2`.
+        Tensor: scalar >= 0, `mean ||anchor - positive||^2 + mean relu(margin - ||anchor - negative||)^2`.
     """
-    pull = (anchor - twin).square().sum(dim=1).mean()
-    return pull + _hinge_on_distance(anchor, other, margin).mean()
+    pull = (anchor - positive).square().sum(dim=1).mean()
+    return pull + _hinge_on_distance(anchor, negative, margin).mean()
 
 
 def _hinge_on_distance(first: Tensor, second: Tensor, margin: float) -> Tensor:

@@ -6,7 +6,7 @@ The adversary's own side is `expression_classification_loss` on the detached non
 import torch.nn.functional as F
 from torch import Tensor
 
-from leed_hub.labels import UNLABELLED
+from leed_hub.models.labels import UNLABELLED
 
 
 def expression_classification_loss(

@@ -3,7 +3,7 @@
 import pytest
 
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.labels import EXPRESSIONS
 
 
 def test_codes_are_the_vocabularys_order_and_the_rest_is_skipped(make, load, caplog):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from leed_hub.data.cfee import COMPOUND
+from leed_hub.data.corpora.cfee import COMPOUND
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS, UNLABELLED
+from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 
 def test_basic_numbers_are_labelled_and_unknown_ones_stay_open(make, load):

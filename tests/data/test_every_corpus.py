@@ -8,7 +8,7 @@ import pytest
 
 from leed_hub.data import CORPORA, load_corpus
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS, UNLABELLED
+from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 EVERY_CONFIG = [(name, config) for name in CORPORA for config in CORPORA[name].splits]
 NAMES_PERSONS = ["facial_expressions", "london", "rafd", "cfee", "rendered_faces"]

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from leed_hub.data.facial_expressions import person_of
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.data.corpora.facial_expressions import person_of
+from leed_hub.models.labels import EXPRESSIONS
 
 
 def test_person_is_the_name_without_its_number():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.labels import EXPRESSIONS
 
 SPLITS = ("train", "test_public", "test_private")
 USAGE = {"Training": "train", "PublicTest": "test_public", "PrivateTest": "test_private"}

@@ -2,8 +2,8 @@
 
 import pickle
 
-from leed_hub.data.corpus import person_share
-from leed_hub.data.files import CorpusFiles
+from leed_hub.data.corpora.corpus import person_share
+from leed_hub.data.corpora.files import CorpusFiles
 
 
 def test_tables_are_read_with_byte_order_mark_crlf_and_semicolons(tmp_path):

@@ -70,13 +70,13 @@ def load(hub, home, *cases, token=TOKEN, **environment):
 EVALUATE = """
 from types import SimpleNamespace
 import torch
-from leed_hub.evaluation import evaluate_recognition
+from leed_hub.evaluation import Recognition
 class Reader:
     labels = ("neutral", "happiness")
-    def read_crops(self, crops):
+    def encode_crops(self, crops):
         logits = torch.eye(2)[[0] * len(crops)]
         return SimpleNamespace(logits=logits, expression_code=logits, non_expression_code=None)
-print(evaluate_recognition(Reader(), "org/copy", None, "posed", probe_split=None)["n"])
+print(Recognition(corpus="org/copy", split="posed", probe_split=None).run(Reader())["n"])
 """
 
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from leed_hub.data.labelled import LabelledFaces, labelled_crops
-from leed_hub.faces import Face
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.faces.face import Face
+from leed_hub.models.labels import EXPRESSIONS
 
 LABELS = ("anger", "neutral")  # on purpose not in the vocabulary's order, and not all of it
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ POINTS = np.float32([[70, 30], [100, 30], [85, 45], [74, 60], [96, 60]])  # eyes
 
 
 class DarkFaces:
-    """A locator that knows where the points are, and finds no face on a red picture."""
+    """A detector that knows where the points are, and finds no face on a red picture."""
 
     name = "dark"
 
@@ -65,7 +65,7 @@ def test_rows_of_other_categories_are_left_out_and_labels_follow_the_heads_order
 
 
 def test_the_largest_face_is_laid_onto_the_template():
-    images, labels = labelled_crops(photographs(), LABELS, 40, 3, template=TEMPLATE, locator=DarkFaces())
+    images, labels = labelled_crops(photographs(), LABELS, 40, 3, template=TEMPLATE, detector=DarkFaces())
     assert labels.tolist() == [1, 0]
     for x, y in np.reshape(TEMPLATE, (4, 2)):
         column, row = int(x * 40), int(y * 40)
@@ -75,10 +75,10 @@ def test_the_largest_face_is_laid_onto_the_template():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_without_a_face_is_taken_whole_and_counted(channels, caplog):
-    images, _ = labelled_crops(photographs(), LABELS, 40, channels, template=TEMPLATE, locator=DarkFaces())
-    without_locator, _ = labelled_crops(photographs(), LABELS, 40, channels)
-    assert torch.equal(images[1], without_locator[1])
-    assert not torch.equal(images[0], without_locator[0])
+    images, _ = labelled_crops(photographs(), LABELS, 40, channels, template=TEMPLATE, detector=DarkFaces())
+    without_detector, _ = labelled_crops(photographs(), LABELS, 40, channels)
+    assert torch.equal(images[1], without_detector[1])
+    assert not torch.equal(images[0], without_detector[0])
     assert "no face found in 1 of 2 pictures" in caplog.text
     # The largest central square of 120x80 starts at x = 20, half a picture's pixel a crop's pixel.
     assert images.shape == (2, channels, 40, 40)
@@ -88,11 +88,11 @@ def test_a_picture_without_a_face_is_taken_whole_and_counted(channels, caplog):
 
 
 def test_crops_are_kept_in_a_store_for_the_next_start(tmp_path):
-    locator = DarkFaces()
-    options = {"template": TEMPLATE, "locator": locator}
+    detector = DarkFaces()
+    options = {"template": TEMPLATE, "detector": detector}
     in_memory = labelled_crops(photographs(), LABELS, 40, 3, **options)
     stored = [labelled_crops(photographs(), LABELS, 40, 3, **options, store=tmp_path / "store") for _ in range(2)]
-    assert locator.seen == 4  # the second start reads the file
+    assert detector.seen == 4  # the second start reads the file
     for images, labels in stored:
         assert torch.equal(images, in_memory[0]) and torch.equal(labels, in_memory[1])
     assert len(list(tmp_path.glob("store/*.npy"))) == 1
@@ -103,7 +103,7 @@ def test_a_store_tells_apart_whatever_changes_the_crops(tmp_path):
         labelled_crops(*args, **options, store=tmp_path)
         return len(list(tmp_path.glob("*.npy")))
 
-    aligned = {"template": TEMPLATE, "locator": DarkFaces()}
+    aligned = {"template": TEMPLATE, "detector": DarkFaces()}
     assert files(photographs(), LABELS, 40, 3) == 1
     assert files(photographs(), LABELS, 32, 3) == 2
     assert files(photographs(), LABELS, 40, 1) == 3
@@ -119,12 +119,12 @@ def test_balance_draws_a_category_of_n_pictures_as_often_as_n_to_the_rest(balanc
     labels = faces(balance=balance).batch(torch.arange(4000) % 10, torch.Generator().manual_seed(0), CPU)["labels"]
     assert labels.float().mean().item() == pytest.approx(share, abs=0.03)
     if balance == 0:
-        assert labels[:10].tolist() == [0] * 2 + [1] * 8  # the anchors themselves
+        assert labels[:10].tolist() == [0] * 2 + [1] * 8  # the indices themselves
 
 
 def test_balanced_pictures_are_still_those_of_their_labels():
     batch = faces(balance=1.0).batch(torch.zeros(200, dtype=torch.long), torch.Generator().manual_seed(0), CPU)
-    brightness = batch["images"].flatten(1).median(dim=1).values  # views are relit, so only in the mean
+    brightness = batch["images"].flatten(1).median(dim=1).values  # views are apply_color_jitter, so only in the mean
     anger, neutral = (brightness[batch["labels"] == label].mean() for label in (0, 1))
     assert anger > neutral + 0.5
 

@@ -1,7 +1,7 @@
 """The Face Research Lab London Set."""
 
-from leed_hub.data.london import VALIDATION_PERSONS
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.data.corpora.london import VALIDATION_PERSONS
+from leed_hub.models.labels import EXPRESSIONS
 
 
 def test_labels_follow_the_folder_and_facts_the_table(make, load):

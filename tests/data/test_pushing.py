@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from leed_hub.data import CORPORA, pushing
+from leed_hub.data.corpora.london import VALIDATION_PERSONS
 from leed_hub.data.hub_datasets import HubCorpus
-from leed_hub.data.london import VALIDATION_PERSONS
 from leed_hub.data.pushing import push_corpus, write_corpus
 from leed_hub.errors import CorpusError
 

@@ -1,6 +1,6 @@
 """The Radboud Faces Database."""
 
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.labels import EXPRESSIONS
 
 
 def test_facts_come_from_the_file_name_in_either_case(make, load, draw_face, caplog):

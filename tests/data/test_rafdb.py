@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.models.labels import EXPRESSIONS
 
 CODES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # the published labels 1..7
 

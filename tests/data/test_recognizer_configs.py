@@ -9,21 +9,22 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-import leed_hub.recipes
+import leed_hub.training.recipes
 from leed_hub.data import load_corpus
 from leed_hub.errors import ConfigError
-from leed_hub.labels import EXPRESSIONS
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
-from leed_hub.models.hub import CardFacts
-from leed_hub.recipes import build_recipe, read_settings
-from train_accelerate import read_config, train_stages
+from leed_hub.models.hub_mixin import CardFacts
+from leed_hub.models.labels import EXPRESSIONS
+from leed_hub.training.config import TrainConfig, read_config
+from leed_hub.training.recipes import build_recipe
+from train_accelerate import train_stages
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "recognizer"
+CONFIGS = Path(__file__).parents[2] / "configs" / "untested"
 SMALL = {"image_size": 16, "widths": [4, 4, 8, 8], "non_expression_width": 4, "code_dim": 8}
 
 
 class NoFaces:
-    """A locator that finds none, and counts how often it is asked."""
+    """A detector that finds none, and counts how often it is asked."""
 
     name = "none at all"
 
@@ -36,13 +37,13 @@ class NoFaces:
 
 
 @pytest.fixture
-def locator(tmp_path, monkeypatch):
-    """Stands for every aligner; corpora lie in the test's folder and so does their cache."""
+def detector(tmp_path, monkeypatch):
+    """Stands for every detector; corpora lie in the test's folder and so does their cache."""
     monkeypatch.setenv("LEED_HUB_CORPORA", str(tmp_path))
-    monkeypatch.setattr(leed_hub.recipes, "load_corpus", partial(load_corpus, cache_dir=tmp_path / "cache"))
-    locator = NoFaces()
-    monkeypatch.setattr(leed_hub.recipes, "build_locator", lambda name: None if name == "none" else locator)
-    return locator
+    monkeypatch.setattr(leed_hub.training.recipes, "load_corpus", partial(load_corpus, cache_dir=tmp_path / "cache"))
+    detector = NoFaces()
+    monkeypatch.setattr(leed_hub.training.recipes, "build_detector", lambda name: None if name == "none" else detector)
+    return detector
 
 
 @pytest.fixture
@@ -61,11 +62,11 @@ def process():
     ("name", "count"), [("affectnet7", 7), ("affectnet8", 8), ("rafdb", 7)], ids=["affectnet7", "affectnet8", "rafdb"]
 )
 def test_a_config_trains_two_steps_on_its_corpus_and_saves_what_loads(
-    name, count, make, locator, process, tmp_path, monkeypatch
+    name, count, make, detector, process, tmp_path, monkeypatch
 ):
     make("rafdb" if name == "rafdb" else "affectnet")
     started_from = []
-    monkeypatch.setattr(leed_hub.recipes, "load_backbone_weights", started_from.append)
+    monkeypatch.setattr(leed_hub.training.recipes, "load_backbone_weights", started_from.append)
     config = read_config(CONFIGS / f"{name}.yaml")
     assert config.data["pretrained"] and config.data["balance"] == 1.0
     small = {"backbone": "test_efficientnet", "image_size": 32, "widths": (8, 8, 8, 8), "code_dim": 8}
@@ -80,9 +81,9 @@ def test_a_config_trains_two_steps_on_its_corpus_and_saves_what_loads(
 
     assert len(started_from) == 1
     assert len(list((tmp_path / "store").glob("*.npy"))) == 2
-    asked = locator.asked
-    feed = build_recipe(config.settings()).feed
-    assert locator.asked == asked  # the next start reads the store
+    asked = detector.asked
+    feed = build_recipe(config).feed
+    assert detector.asked == asked  # the next start reads the store
     batch = feed.batch(torch.arange(4), torch.Generator().manual_seed(0), torch.device("cpu"))
     assert batch["images"].shape == (4, 3, 32, 32)
     per_category = torch.zeros(count).index_add(0, feed.labels, feed.draw_weights.float())
@@ -100,17 +101,21 @@ def entry(corpus: str, split: str, **options) -> dict:
     return {"corpus": corpus, "data_dir": corpus, "split": split} | options
 
 
+def config(data: dict, model: dict = SMALL, losses: dict | None = None) -> TrainConfig:
+    return TrainConfig(task="recognition", output_dir="runs", steps=1, model=model, losses=losses or {}, data=data)
+
+
 def recipe(data: dict, **model):
-    data = {"judge": entry("fer2013", "test_public")} | data
-    return build_recipe(read_settings("recognition", SMALL | model, {}, data))
+    data = {"validation": entry("fer2013", "test_public")} | data
+    return build_recipe(config(data, model=SMALL | model))
 
 
-def test_two_corpora_mix_each_with_its_own_aligner_and_categories(make, locator):
+def test_two_corpora_mix_each_with_its_own_aligner_and_categories(make, detector):
     make("fer2013"), make("affectnet")
-    mixed = recipe({"corpora": [entry("fer2013", "train"), entry("affectnet", "train", aligner="yunet")]}).feed
+    mixed = recipe({"corpora": [entry("fer2013", "train"), entry("affectnet", "train", detector="yunet")]}).feed
     alone = [recipe({"corpora": [entry(name, "train")]}).feed for name in ("fer2013", "affectnet")]
     assert len(mixed) == 7 + 7  # AffectNet's contempt is not among the labels
-    assert locator.asked == 7
+    assert detector.asked == 7
     everything = torch.arange(14)
     assert torch.equal(mixed.images[everything], torch.cat([feed.images[everything[:7]] for feed in alone]))
     assert torch.equal(mixed.labels, torch.cat([feed.labels for feed in alone]))
@@ -118,7 +123,7 @@ def test_two_corpora_mix_each_with_its_own_aligner_and_categories(make, locator)
     assert sorted(with_contempt.feed.labels.tolist()) == list(range(8))
 
 
-def test_the_judge_is_another_split_and_its_accuracy_is_the_score(make, locator):
+def test_validation_is_another_split_and_its_accuracy_is_the_score(make, detector):
     make("fer2013")
     made = recipe({"corpora": [entry("fer2013", "train")]})
     numbers = made.evaluate(made.model.eval(), torch.device("cpu"))
@@ -131,8 +136,8 @@ def test_the_judge_is_another_split_and_its_accuracy_is_the_score(make, locator)
 
 
 def test_a_reconstruction_needs_its_decoder_and_a_misspelt_key_is_named():
-    data = {"corpora": [entry("fer2013", "train")], "judge": entry("fer2013", "test_public")}
+    data = {"corpora": [entry("fer2013", "train")], "validation": entry("fer2013", "test_public")}
     with pytest.raises(ConfigError, match="reconstructs"):
-        read_settings("recognition", SMALL, {"beta1": 0.1}, data)
-    with pytest.raises(ConfigError, match="recognition task.*balanced"):
-        read_settings("recognition", SMALL, {}, data | {"balanced": True})
+        config(data, losses={"beta1": 0.1})
+    with pytest.raises(ConfigError, match="RecognitionData.*balanced"):
+        config(data | {"balanced": True})

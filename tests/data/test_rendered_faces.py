@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from leed_hub.data.london import VALIDATION_PERSONS
+from leed_hub.data.corpora.london import VALIDATION_PERSONS
 from leed_hub.errors import CorpusError
-from leed_hub.labels import EXPRESSIONS, UNLABELLED
+from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 
 def test_free_expressions_are_unlabelled_and_files_point_at_rows(make, load):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from leed_hub.data.london import VALIDATION_PERSONS
-from leed_hub.labels import EXPRESSIONS, UNLABELLED
+from leed_hub.data.corpora.london import VALIDATION_PERSONS
+from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 
 def test_rows_name_setup_neutral_and_weights(make, load):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from leed_hub.data import load_corpus
-from leed_hub.data.pairing import FaceTable
+from leed_hub.data.pairs import FaceTable
 from leed_hub.data.tables import (
     CACHE_ENV,
     cached_table,
@@ -20,7 +20,8 @@ from leed_hub.data.tables import (
     rendered_table,
 )
 from leed_hub.errors import CorpusError
-from leed_hub.faces import Face, build_locator
+from leed_hub.faces.detectors import build_detector
+from leed_hub.faces.face import Face
 from leed_hub.models.leed import LEEDConfig
 
 TEMPLATE = LEEDConfig().template
@@ -93,8 +94,8 @@ def london(shared, tmp_path_factory):
 
 
 def test_a_persons_photographs_form_a_setup_framed_alike(london):
-    locate = build_locator("yunet")
-    table = photograph_table("london", str(london), "train", TEMPLATE, locate, repeats=4, without=("003",))
+    locate = build_detector("yunet")
+    table = photograph_table("london", str(london), "train", TEMPLATE, repeats=4, without=("003",))
     assert table.images.shape == (4, 3, 160, 160)
     assert table.is_neutral.sum() == 2 and table.repeats.tolist() == [4] * 4
     for setup in table.setup.unique():
@@ -106,21 +107,21 @@ def test_a_persons_photographs_form_a_setup_framed_alike(london):
         assert eyes < 4  # of 160 pixels
 
 
-def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london):
+def test_pictures_without_a_face_are_left_out_and_none_at_all_is_an_error(london, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEED_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("leed_hub.data.tables.build_detector", lambda name: lambda photo: [])
     with pytest.raises(CorpusError, match="No face"):
-        photograph_table("london", str(london), "train", TEMPLATE, lambda photo: [])
+        photograph_table("london", str(london), "train", TEMPLATE)
     seen = iter([[]] + [[Face((0, 0, 1, 1), 1.0, photo_points())]] * 10)
-    table = photograph_table("london", str(london), "train", TEMPLATE, lambda photo: next(seen), detector="other")
+    monkeypatch.setattr("leed_hub.data.tables.build_detector", lambda name: lambda photo: next(seen))
+    table = photograph_table("london", str(london), "train", TEMPLATE)
     assert len(table.images) == 5
 
 
 def test_pictures_taken_alone_form_no_setups_and_have_no_known_expression(london):
-    def locate(photo):
-        return [Face((0, 0, 1, 1), 1.0, photo_points())]
-
-    known = photograph_table("london", str(london), "train", TEMPLATE, locate)
+    known = photograph_table("london", str(london), "train", TEMPLATE)
     assert known.is_neutral.any() and known.landmarks.isnan().all() and (known.expression == -1).all()
-    table = photograph_table("london", str(london), "train", TEMPLATE, locate, alone=True)
+    table = photograph_table("london", str(london), "train", TEMPLATE, alone=True)
     assert (table.setup == -1).all() and not table.is_neutral.any()
 
 
@@ -129,7 +130,7 @@ def test_face_crops_of_any_folder_are_taken_whole_and_broken_files_left_out(tmp_
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:5000])
-    table = photograph_table("folder", str(tmp_path), "train", TEMPLATE, None)
+    table = photograph_table("folder", str(tmp_path), "train", TEMPLATE, "none")
     whole = torch.from_numpy(pictures[:2, :, 20:-20].copy()).permute(0, 3, 1, 2)
     assert (table.images.int() - whole.int()).abs().max() <= 2
     assert table.setup.tolist() == [-1, -1] and not table.is_neutral.any()
@@ -142,16 +143,16 @@ def photo_points():
 def test_renders_know_setup_neutral_and_wearers_and_leave_persons_out(shared):
     folder = str(shared / "corpora" / "rendered_faces")
     table = rendered_table("rendered_faces", folder, only=("004", "032"))
-    anchors = table.repeats > 0
+    indices = table.repeats > 0
     of_both = load_corpus("rendered_faces", folder, "train").filter(
         lambda person: person in ("004", "032"), input_columns="subject"
     )
-    assert anchors.sum() == len(of_both) > 0
-    assert (table.setup[anchors] >= 0).all() and (table.setup[~anchors] == -1).all()
-    setups = table.setup[anchors & table.is_neutral]
+    assert indices.sum() == len(of_both) > 0
+    assert (table.setup[indices] >= 0).all() and (table.setup[~indices] == -1).all()
+    setups = table.setup[indices & table.is_neutral]
     assert len(setups.unique()) == len(setups)  # one neutral picture a setup
     assert ((table.expression == -1) == table.is_neutral).all()
-    assert set(table.expression[~anchors].tolist()) - set(table.expression[anchors].tolist())  # twins of others' faces
+    assert set(table.expression[~indices].tolist()) - set(table.expression[indices].tolist())  # twins of others' faces
     assert table.landmarks.abs().max() < 1.3
 
 

@@ -6,9 +6,9 @@ import torch
 from leed_hub.losses.disentanglement import (
     contrastive_loss,
     gaussian_log_likelihood,
+    info_nce_loss,
     mutual_expression_information_loss,
     scatter_share,
-    shared_information_loss,
     siamese_loss,
 )
 
@@ -124,30 +124,28 @@ def codes(count: int = 8, dim: int = 6) -> torch.Tensor:
 
 def test_codes_that_tell_nothing_share_nothing_and_equal_ones_share_much():
     expression, person = torch.arange(4).repeat(2), torch.arange(8)
-    same = shared_information_loss(torch.ones(8, 6), expression, person)
+    same = info_nce_loss(torch.ones(8, 6), expression, person)
     assert same.item() == pytest.approx(math.log(7))  # the partner and six others
     twins = codes(4).repeat(2, 1) * torch.tensor([1.0] * 4 + [3.0] * 4)[:, None]
-    assert (
-        shared_information_loss(twins, expression, person) < 0.3 < shared_information_loss(codes(), expression, person)
-    )
+    assert info_nce_loss(twins, expression, person) < 0.3 < info_nce_loss(codes(), expression, person)
 
 
 def test_shared_information_by_hand():
     told = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     # Partners 0 and 1 have cosine 0; beside them stands 2, with cosines -1 and 0.
     expected = (math.log(1 + math.exp(-1 / 0.5)) + math.log(2)) / 2
-    found = shared_information_loss(told, torch.tensor([5, 5, 6]), torch.tensor([0, 1, 2]), temperature=0.5)
+    found = info_nce_loss(told, torch.tensor([5, 5, 6]), torch.tensor([0, 1, 2]), temperature=0.5)
     assert found.item() == pytest.approx(expected)
 
 
 def test_a_persons_own_views_and_unknown_expressions_are_not_asked_for():
     expression = torch.tensor([0, 0, 1, 1, -1, -1, 2, 3])
-    alone = shared_information_loss(codes(), expression, torch.tensor([0, 0, 1, 1, 2, 3, 4, 5]))
+    alone = info_nce_loss(codes(), expression, torch.tensor([0, 0, 1, 1, 2, 3, 4, 5]))
     assert alone == 0
     changed = codes()
     changed[4:6] *= -1  # unknown ones do not count as others either
     person = torch.arange(8)
-    assert shared_information_loss(changed, expression, person) == shared_information_loss(codes(), expression, person)
+    assert info_nce_loss(changed, expression, person) == info_nce_loss(codes(), expression, person)
 
 
 def test_scatter_share_by_hand():

@@ -1,1 +1,0 @@
-"""What one training step asks for: networks and losses joined into named terms."""

@@ -1,0 +1,1 @@
+"""What a training does: tasks, recipes, schedules, checkpoints."""

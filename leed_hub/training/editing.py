@@ -1,0 +1,306 @@
+"""The editing task: LEED's networks and losses joined into named terms.
+
+`TERMS` is the table: the names are the keys of the config's `losses` and of the log. A new term is a function of an
+`EditingStep`, a row of the table and a weight in `EditingLosses`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
+from leed_hub.losses.disentanglement import (
+    contrastive_loss,
+    info_nce_loss,
+    mutual_expression_information_loss,
+    scatter_share,
+    siamese_loss,
+)
+from leed_hub.losses.reconstruction import (
+    changed_region,
+    cycle_loss,
+    flow_total_variation,
+    gradient_l1,
+    identity_loss,
+    landmark_distance,
+    landmark_flow_loss,
+    mask_sparsity,
+    pyramid_l1,
+    weighted_l1,
+)
+from leed_hub.models.config import checked_config
+from leed_hub.models.leed import LEEDTrainingOutput
+
+
+@checked_config
+class EditingLosses:
+    """Weights of the terms; one of weight 0 is not computed, except `information` and `geometry`.
+
+    Attributes:
+        pixels: the edit equals the exact target at three sizes, most where source and target differ.
+        edges: the same for image gradients.
+        color: the painted colour alone equals the target too: a mask that is still closed gives it no gradient.
+        geometry: z predicts a picture's landmarks, z_n its neutral face's and z' the edit's, where a corpus has them.
+        landmarks: the flow moves the source's landmarks onto the target's, where a corpus has them.
+        neutral: pictures known to be neutral have little displacement beside the others.
+        information: mutual expression information: e predicts d (variational bound on I(e; d)).
+        info_nce: the codes of one expression on several persons find each other (InfoNCE).
+        same_neutral: pictures of one person, pose and light have one neutral point, whatever the expression.
+        same_expression: an expression has one code, whoever wears it.
+        siamese: the edit is near the reference in expression and away from the source.
+        adversarial: the edit looks real.
+        cycle: editing back with the source's own expression returns the source.
+        identity: the edit keeps the source's neutral point.
+        smooth: total variation of the flow.
+        sparse: mean of the mask.
+        r1: of the discriminator's gradient penalty.
+        unchanged_weight: weight of a pixel outside the changed region, beside 1 inside.
+        siamese_margin: distance in the siamese embedding which different expressions keep.
+        codes_start_step: step from which info_nce, same_neutral and same_expression count: they slow a young network.
+        discriminators_start_step: likewise of siamese and adversarial.
+    """
+
+    pixels: float = 1.0
+    edges: float = 1.0
+    color: float = 0.3
+    geometry: float = 0.0
+    landmarks: float = 0.0
+    neutral: float = 0.05
+    information: float = 0.005
+    info_nce: float = 0.01
+    same_neutral: float = 0.005
+    same_expression: float = 0.05
+    siamese: float = 0.05
+    adversarial: float = 0.01
+    cycle: float = 0.0
+    identity: float = 0.0
+    smooth: float = 0.01
+    sparse: float = 0.002
+    r1: float = 0.0
+    unchanged_weight: float = 0.15
+    siamese_margin: float = 0.7
+    codes_start_step: int = 0
+    discriminators_start_step: int = 0
+
+
+@dataclass
+class EditingStep:
+    """What the terms of one training step look at; each part is computed when a term first asks for it.
+
+    Attributes:
+        batch: as `EditingPairs.batch` gives it.
+        output: what the editor made of it.
+        losses: the weights.
+        model: the editor.
+        discriminators: `EditingDiscriminators`, unwrapped, held still.
+    """
+
+    batch: dict[str, Tensor]
+    output: LEEDTrainingOutput
+    losses: EditingLosses
+    model: nn.Module
+    discriminators: Any
+
+    def pictures(self, role: str) -> Tensor:
+        """The edits' sources, references or targets, (E, 3, H, W) in [-1, 1]."""
+        return self.batch["images"][self.batch[role]]
+
+    @cached_property
+    def target(self) -> Tensor:
+        return self.pictures("target")
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """How much each pixel of an edit counts, (E, 1, H, W) in 0..1; nothing where no target is known."""
+        changed = changed_region(self.pictures("source"), self.target).float()
+        unchanged = self.losses.unchanged_weight
+        return (unchanged + (1 - unchanged) * changed) * self.batch["has_target"][:, None, None, None]
+
+    @cached_property
+    def code(self) -> Tensor:
+        """e in float32, (P, D)."""
+        return self.output.faces.expression_code.float()
+
+    @cached_property
+    def neutral_point(self) -> Tensor:
+        """z_n in float32, (P, D)."""
+        return self.output.faces.neutral_point.float()
+
+    @cached_property
+    def returned(self) -> LEEDTrainingOutput:
+        """The edits, edited back with their sources' own expressions."""
+        source = self.pictures("source")
+        sources = torch.arange(len(source), 2 * len(source), device=source.device)
+        images = torch.cat([self.output.edit.edited, source])
+        return self.model(images, sources - len(source), sources, torch.ones_like(self.batch["strength"]))
+
+
+def _geometry(step: EditingStep) -> Tensor:
+    output, has_target, points = step.output, step.batch["has_target"], step.batch["landmarks"]
+    return (
+        landmark_distance(output.landmarks, points)
+        + landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"])
+        + landmark_distance(output.edited_landmarks[has_target], points[step.batch["target"][has_target]])
+    ) / 3
+
+
+def _landmarks(step: EditingStep) -> Tensor:
+    has_target, points = step.batch["has_target"], step.batch["landmarks"]
+    source, target = (points[step.batch[role][has_target]] for role in ("source", "target"))
+    return landmark_flow_loss(step.output.edit.flow[has_target], source, target)
+
+
+def _information(step: EditingStep) -> Tensor:
+    # d is detached: shrinking it would raise the likelihood without any information.
+    displacement = _unit_scale(step.output.faces.displacement.detach())
+    mean, log_variance = step.output.posterior
+    return mutual_expression_information_loss(displacement, mean.float(), log_variance.float())
+
+
+def _siamese(step: EditingStep) -> Tensor:
+    asked = step.batch["strength"].squeeze(1) > 0  # at strength 0 the edit shall not look like the reference
+    if not asked.any():
+        return 0 * step.output.edit.edited.sum()
+    pictures = torch.cat([step.output.edit.edited, step.pictures("reference"), step.pictures("source")])
+    edited, reference, source = step.discriminators({"siamese": pictures})["siamese"].chunk(3)
+    differs = step.batch["has_target"][asked]
+    margin = step.losses.siamese_margin
+    return siamese_loss(edited[asked], reference[asked].detach(), source[asked], differs, margin)
+
+
+def _adversarial(step: EditingStep) -> Tensor:
+    logits = step.discriminators({"discriminator": step.output.edit.edited})["discriminator"]
+    return hinge_generator_loss(logits.float())
+
+
+def _identity(step: EditingStep) -> Tensor:
+    wanted = step.neutral_point[step.batch["source"]].detach()
+    return identity_loss(wanted, step.returned.faces.neutral_point[: len(wanted)].float())
+
+
+TERMS: dict[str, Callable[[EditingStep], Tensor]] = {
+    "pixels": lambda step: pyramid_l1(step.output.edit.edited, step.target, step.weight),
+    "edges": lambda step: gradient_l1(step.output.edit.edited, step.target, step.weight),
+    "color": lambda step: weighted_l1(step.output.edit.color, step.target, step.weight),
+    "geometry": _geometry,
+    "landmarks": _landmarks,
+    "neutral": lambda step: neutral_share(step.output.faces.displacement.float(), step.batch["is_neutral"]),
+    "information": _information,
+    "info_nce": lambda step: info_nce_loss(step.code, step.batch["expression"], step.batch["person"]),
+    "same_neutral": lambda step: scatter_share(step.neutral_point, step.batch["setup"]),
+    "same_expression": lambda step: scatter_share(step.code, step.batch["expression"]),
+    "smooth": lambda step: flow_total_variation(step.output.edit.flow),
+    "sparse": lambda step: mask_sparsity(step.output.edit.mask),
+    "siamese": _siamese,
+    "adversarial": _adversarial,
+    "cycle": lambda step: cycle_loss(step.returned.edit.edited, step.pictures("source")),
+    "identity": _identity,
+}
+# Computed at weight 0 too: distributed training waits for a gradient of every part of the network.
+ALWAYS = ("information", "geometry")
+STARTS = dict.fromkeys(("info_nce", "same_neutral", "same_expression"), "codes_start_step") | dict.fromkeys(
+    ("siamese", "adversarial"), "discriminators_start_step"
+)
+assert TERMS.keys() < {field.name for field in fields(EditingLosses)}
+
+
+class EditingTask:
+    """Loss terms of one step; knows networks and losses, not devices or optimizers.
+
+    Args:
+        losses: the weights.
+        model: a `LEEDModel`, perhaps wrapped for distributed training.
+        discriminators: its `EditingDiscriminators`, likewise.
+    """
+
+    def __init__(self, losses: EditingLosses, model, discriminators):
+        self.losses, self.model, self.discriminators = losses, model, discriminators
+
+    def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """All unweighted terms with their weighted sum `loss`, and the edits (E, 3, H, W), detached."""
+        output = self.model(batch["images"], batch["source"], batch["reference"], batch["strength"])
+        unwrapped = getattr(self.discriminators, "module", self.discriminators)
+        seen = EditingStep(batch, output, self.losses, self.model, unwrapped)
+        weights = {name: getattr(self.losses, name) for name in TERMS}
+        with _held_still(unwrapped):
+            terms = {
+                name: term(seen)
+                for name, term in TERMS.items()
+                if (weights[name] or name in ALWAYS) and step >= self._start(name)
+            }
+        terms["loss"] = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        return terms, output.edit.edited.detach()
+
+    def _start(self, term: str) -> int:
+        return getattr(self.losses, STARTS[term]) if term in STARTS else 0
+
+    def discriminator_losses(self, batch: dict[str, Tensor], edited: Tensor, step: int) -> dict[str, Tensor]:
+        """The discriminators' own terms and their sum `loss`; empty while none is in use. `edited` is this step's."""
+        w = self.losses
+        inputs: dict[str, Tensor] = {}
+        if step < w.discriminators_start_step:
+            return {}
+        source, reference, target = (batch["images"][batch[role]] for role in ("source", "reference", "target"))
+        real = target.detach().requires_grad_(w.r1 > 0)
+        if w.siamese:
+            inputs["siamese"] = torch.cat([target, reference, source])
+        if w.adversarial:
+            inputs["discriminator"] = torch.cat([real, edited])
+        if not inputs:
+            return {}
+        answers = self.discriminators(inputs)
+
+        terms: dict[str, Tensor] = {}
+        if "siamese" in inputs:
+            target, reference, source = answers["siamese"].chunk(3)
+            paired = batch["has_target"] & (batch["strength"].squeeze(1) > 0)
+            # Without a pair in the batch the sum over none keeps the embedding in the graph.
+            terms["siamese_pairs"] = (
+                contrastive_loss(target[paired], reference[paired], source[paired], w.siamese_margin)
+                if paired.any()
+                else target[paired].sum()
+            )
+        if "discriminator" in inputs:
+            real_logits, fake_logits = answers["discriminator"].float().chunk(2)
+            terms["discriminator"] = hinge_discriminator_loss(real_logits, fake_logits)
+            if w.r1:
+                terms["discriminator"] = terms["discriminator"] + w.r1 / 2 * r1_penalty(real_logits, real)
+        terms["loss"] = torch.stack(list(terms.values())).sum()
+        return terms
+
+
+class _held_still:
+    """Within it a network gives gradient to its inputs only, so there is nothing to distribute."""
+
+    def __init__(self, network: nn.Module | None):
+        self.parameters = [] if network is None else list(network.parameters())
+
+    def __enter__(self) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+
+    def __exit__(self, *_) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+
+
+def neutral_share(displacement: Tensor, is_neutral: Tensor) -> Tensor:
+    """Mean squared displacement of the faces known to be neutral, as a share of theirs and the others' together.
+
+    A share, because a plain mean is least when no face has any displacement; 0 where a batch has only one kind.
+    """
+    squared = displacement.square().mean(dim=1)
+    if not is_neutral.any() or is_neutral.all():
+        return 0 * squared.mean()
+    neutral, others = squared[is_neutral].mean(), squared[~is_neutral].mean()
+    return neutral / (neutral + others + 1e-6)
+
+
+def _unit_scale(codes: Tensor) -> Tensor:
+    """Codes (B, D) in float32 with a mean square of 1 over the batch: information does not depend on their scale."""
+    codes = codes.float()
+    return codes / codes.square().mean().add(1e-8).sqrt().detach()

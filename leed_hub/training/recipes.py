@@ -1,0 +1,187 @@
+"""What differs between our trainings: networks, data, task, and how a checkpoint is chosen.
+
+`train_accelerate.py` runs any `Recipe`; a recipe knows nothing of devices, optimizers or processes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leed_hub.data import corpus_kind, load_corpus
+from leed_hub.data.labelled import LabelledFaces, labelled_crops
+from leed_hub.data.memory import JoinedPictures
+from leed_hub.data.pairs import EditingPairs
+from leed_hub.data.tables import RENDERED_SPLITS, joined, photograph_table, rendered_table
+from leed_hub.faces.alignment import to_bytes, to_unit
+from leed_hub.faces.detectors import build_detector
+from leed_hub.metrics.editing import EditingMetrics
+from leed_hub.metrics.recognition import recognition_scores
+from leed_hub.models.discriminators import EditingDiscriminators
+from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel, load_backbone_weights
+from leed_hub.models.hub_mixin import HubModel
+from leed_hub.models.leed import LEEDConfig, LEEDModel
+from leed_hub.training.config import CorpusEntry, EditingData, RecognitionData, TrainConfig
+from leed_hub.training.disentangle import disentangle_codes
+from leed_hub.training.editing import EditingLosses, EditingTask
+from leed_hub.training.recognition import RecognitionLosses, RecognitionTask
+
+VALIDATION_TRIPLETS = 160  # held-out triplets by which checkpoints are chosen
+DISENTANGLING_BATCHES = 100  # of 32 indices, some 14,000 faces
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """A training's parts.
+
+    Attributes:
+        model: the network that is published.
+        discriminators: networks that only exist while training, or None.
+        feed: `len()` and `batch(indices, generator, device)`.
+        make_task: (model, discriminators) -> task; called with the prepared networks.
+        evaluate: model in eval mode, device -> numbers for the log.
+        score: the number of `evaluate` by which the best checkpoint is chosen; higher is better.
+        samples: model in eval mode, device -> a picture (3, H, W) in [0, 1] for the log, or None.
+        finish: the best weights' model, on the CPU -> the one that is published, or None: they are.
+    """
+
+    model: HubModel
+    discriminators: nn.Module | None
+    feed: EditingPairs | LabelledFaces
+    make_task: Callable
+    evaluate: Callable[[Any, torch.device], dict[str, float]]
+    score: Callable[[dict[str, float]], float]
+    samples: Callable[[Any, torch.device], Tensor] | None = None
+    finish: Callable[[Any], HubModel] | None = None
+
+
+def build_recipe(config: TrainConfig) -> Recipe:
+    """The recipe a config asks for, its corpora read."""
+    settings = config.settings()
+    builders: dict[str, Callable[..., Recipe]] = {"editing": editing_recipe, "recognition": recognition_recipe}
+    return builders[config.task](settings.model, settings.losses, settings.data)
+
+
+def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData) -> Recipe:
+    """LEED on any mixture of renders and photographs."""
+    held_out = tuple(data.held_out)
+    tables, held_out_tables = [], []
+    held_out_names: list[str] = []
+    for entry in data.corpora:
+        if (kind := corpus_kind(entry.corpus)) in RENDERED_SPLITS:
+            tables.append(rendered_table(entry.corpus, entry.folder, repeats=entry.repeats, without=held_out))
+            held_out_tables.append(rendered_table(entry.corpus, entry.folder, only=held_out))
+            held_out_names += [f"{kind}_{split}" for split in RENDERED_SPLITS[kind]]
+        else:
+            tables.append(
+                photograph_table(
+                    entry.corpus,
+                    entry.folder,
+                    entry.named_split,
+                    config.template,
+                    entry.detector or "yunet",
+                    repeats=entry.repeats_of(entry.named_split),
+                    without=held_out,
+                    alone=entry.alone,
+                )
+            )
+    pairs = EditingPairs(joined(tables), config.pairs, config.image_size, config.template, data)
+    # Without renders there is no exact target: the training pictures and their made-up expressions must do.
+    validation = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size, config.template)
+    triplets = validation.triplets(VALIDATION_TRIPLETS)
+
+    def edit(network: LEEDModel, device: torch.device, shift: int = 0) -> Tensor:
+        """The held-out triplets' edits; by the reference of the triplet `shift` places on."""
+        edits = []
+        for rows in torch.arange(len(triplets["source"])).split(32):
+            references = triplets["reference"][(rows + shift) % len(triplets["source"])]
+            edits.append(network.edit(triplets["source"][rows].to(device), references.to(device)).edited.cpu())
+        return torch.cat(edits)
+
+    def evaluate(network: LEEDModel, device: torch.device) -> dict[str, float]:
+        numbers = {}
+        for suffix, shift in (("", 0), ("_wrong_reference", len(triplets["source"]) // 2)):
+            edits = edit(network, device, shift)
+            for corpus in triplets["corpus"].unique().tolist():
+                metrics = EditingMetrics()
+                chosen = triplets["corpus"] == corpus
+                pictures = (
+                    to_bytes(images[chosen]).permute(0, 2, 3, 1).numpy()
+                    for images in (edits, triplets["source"], triplets["target"])
+                )
+                for edited, source, target in zip(*pictures, strict=True):
+                    metrics.update(edited, source, target, 0.0)
+                scores = metrics.compute()
+                name = held_out_names[corpus] if held_out_names else "itself"
+                numbers[f"error_ratio_{name}{suffix}"] = scores["error_ratio"]
+                if not suffix:
+                    numbers[f"unchanged_error_{name}"] = scores["unchanged_error"]
+        return numbers
+
+    def score(numbers: dict[str, float]) -> float:
+        ratios = [
+            ratio
+            for name, ratio in numbers.items()
+            if name.startswith("error_ratio") and not name.endswith("wrong_reference")
+        ]
+        return -sum(ratios) / len(ratios)
+
+    def samples(network: LEEDModel, device: torch.device) -> Tensor:
+        columns = [triplets["source"], triplets["reference"], edit(network, device), triplets["target"]]
+        shown = torch.linspace(0, len(triplets["source"]) - 1, 12).long()
+        grid = torch.cat([torch.cat(list(column[shown]), dim=1) for column in columns], dim=2)
+        return (grid + 1) / 2
+
+    def finish(network: LEEDModel) -> LEEDModel:
+        assert data.disentangle is not None
+        generator = torch.Generator().manual_seed(0)
+        draws = (torch.randint(len(pairs), (32,), generator=generator) for _ in range(DISENTANGLING_BATCHES))
+        batches = (pairs.batch(indices, generator, torch.device("cpu")) for indices in draws)
+        return disentangle_codes(network, batches, identity_dim=data.disentangle.identity_dim)
+
+    return Recipe(
+        model=LEEDModel(config),
+        discriminators=EditingDiscriminators(config.image_size),
+        feed=pairs,
+        make_task=lambda network, discriminators: EditingTask(weights, network, discriminators),
+        evaluate=evaluate,
+        score=score,
+        samples=samples,
+        finish=finish if data.disentangle else None,
+    )
+
+
+def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData) -> Recipe:
+    """The disentangled recogniser on any mixture of labelled corpora."""
+
+    def crops(entry: CorpusEntry) -> tuple[Tensor, Tensor]:
+        rows = load_corpus(entry.corpus, entry.folder, entry.named_split, config=entry.config)
+        detector = build_detector(entry.detector or "none")
+        size, channels = config.image_size, config.channels
+        folder = Path(data.store).expanduser() if data.store else None
+        return labelled_crops(
+            rows, config.labels, size, channels, template=config.template, detector=detector, store=folder
+        )
+
+    images, labels = zip(*(crops(entry) for entry in data.corpora), strict=True)
+    validation_images, validation_labels = crops(data.validation)
+
+    def evaluate(network: ExpressionEncoderModel, device: torch.device) -> dict[str, float]:
+        logits = [network.recognize(to_unit(part).to(device))[0].float().cpu() for part in validation_images.split(256)]
+        scores = recognition_scores(torch.cat(logits), validation_labels, config.labels)
+        return {name: scores[name] for name in ("accuracy", "macro_f1")}
+
+    network = ExpressionEncoderModel(config)
+    if data.pretrained:
+        load_backbone_weights(network)
+    return Recipe(
+        model=network,
+        discriminators=None,
+        feed=LabelledFaces(JoinedPictures(images), torch.cat(labels), balance=data.balance),
+        make_task=lambda network, discriminators: RecognitionTask(weights, network),
+        evaluate=evaluate,
+        score=lambda scores: scores["accuracy"],
+    )

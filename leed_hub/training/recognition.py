@@ -1,0 +1,52 @@
+"""The recognition task: classification, encoder-based adversary and optional reconstruction (arXiv:2008.07001)."""
+
+import torch
+from torch import Tensor
+
+from leed_hub.losses.recognition import encoder_adversarial_loss, expression_classification_loss
+from leed_hub.losses.reconstruction import weighted_l1
+from leed_hub.models.config import checked_config
+
+
+@checked_config
+class RecognitionLosses:
+    """Weights of L = L_cls + beta1 * L_rec + beta2 * L_adv; the paper finds beta1 = 0 best."""
+
+    beta1: float = 0.0
+    beta2: float = 0.1
+    label_smoothing: float = 0.1
+
+
+class RecognitionTask:
+    """Loss terms of one step; knows networks and losses, not devices or optimizers.
+
+    Args:
+        losses: the weights.
+        model: an `ExpressionEncoderModel`, perhaps wrapped for distributed training.
+    """
+
+    def __init__(self, losses: RecognitionLosses, model):
+        self.losses, self.model = losses, model
+
+    def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], None]:
+        """All unweighted terms, their weighted sum `loss`, and `accuracy`.
+
+        One backward pass serves both sides of the adversary: A's weights get the gradient of its own classification
+        of the *detached* h_n, and P_n and F get that of the confusion term, in which A stands still.
+        """
+        w, labels = self.losses, batch["labels"]
+        output = self.model(batch["images"])
+        terms = {
+            "classification": expression_classification_loss(
+                output.logits.float(), labels, label_smoothing=w.label_smoothing
+            ),
+            "adversary": expression_classification_loss(output.adversary_logits.float(), labels),
+            "confusion": encoder_adversarial_loss(output.confusion_logits.float()),
+        }
+        terms["loss"] = terms["classification"] + terms["adversary"] + w.beta2 * terms["confusion"]
+        if w.beta1:
+            terms["reconstruction"] = weighted_l1(output.reconstruction.float(), batch["images"])
+            terms["loss"] = terms["loss"] + w.beta1 * terms["reconstruction"]
+        with torch.no_grad():
+            terms["accuracy"] = (output.logits.argmax(1) == labels).float().mean()
+        return terms, None  # the adversary learns in the same pass: there is no discriminators' step

@@ -1,0 +1,96 @@
+"""What is known of a run: how far it has come, what it was made of, and what its card says."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from leed_hub.data.fingerprint import corpus_fingerprint
+from leed_hub.models.card import CardFacts
+from leed_hub.training.config import TrainConfig
+
+RUN = "run.json"
+
+
+class Progress:
+    """What a checkpoint remembers besides weights and optimizers; accelerate saves and loads it."""
+
+    def __init__(self):
+        self.best_score, self.seconds = float("-inf"), 0.0
+
+    def state_dict(self) -> dict:
+        return vars(self).copy()
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+
+class StopSignal:
+    """SIGTERM and SIGINT ask for a checkpoint and a clean end."""
+
+    def __init__(self):
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_):
+        self.asked = True
+
+
+def run_record(config: TrainConfig, command: str) -> dict[str, Any]:
+    """All that a run depends on: the command, commit, corpora's fingerprints, library versions and whole config."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "corpora": fingerprints(config),
+        "versions": {name: version(name) for name in ("torch", "timm", "accelerate", "datasets")},
+        "config": dataclasses.asdict(config),
+    }
+
+
+def write_record(folder: Path, run: dict[str, Any]) -> None:
+    """Write it into a run's folder."""
+    (folder / RUN).write_text(json.dumps(run, indent=2) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a run's folder; empty if there is none."""
+    return json.loads((folder / RUN).read_text()) if (folder / RUN).is_file() else {}
+
+
+def fingerprints(config: TrainConfig) -> dict[str, str]:
+    """What tells each corpus' exact files, by its name."""
+    return {entry.corpus: corpus_fingerprint(entry.corpus, entry.folder) for entry in config.settings().data.corpora}
+
+
+def commit() -> str:
+    """The commit of this checkout, with a "+" where files differ from it; "" outside of git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def card_facts(config: TrainConfig, run: dict, progress: Progress, step: int, minutes_before: float) -> CardFacts:
+    """What the card says of this run; the measured numbers on test splits are added after `leed-hub evaluate`."""
+    minutes = minutes_before + progress.seconds / 60
+    stage = f" of {Path(config.output_dir).name}" if minutes_before else ""
+    corpora = ", ".join(f"{name} `{fingerprint}`" for name, fingerprint in run["corpora"].items())
+    return CardFacts(
+        **config.card,
+        training_command=run["command"],
+        training_notes=(
+            f"Step {step} of {config.steps}{stage}, batches of {config.batch_size}, {minutes / 60:.1f} hours in all, "
+            f"at commit `{run['commit'] or 'unknown'}`. Fingerprints of the corpora: {corpora}."
+        ),
+        metrics=[],
+    )

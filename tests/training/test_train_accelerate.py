@@ -1,0 +1,319 @@
+"""The training script as a user starts it: two steps, resumed to the same weights, on one process and on two."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
+from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.training.checkpoints import warm_start
+from leed_hub.training.config import MODELS, read_config, submodule
+
+ROOT = Path(__file__).parents[2]
+
+
+def draw_face(seed: int, mouth: float) -> Image.Image:
+    """A disc with eyes and a mouth, open as far as `mouth` says."""
+    y, x = np.mgrid[:64, :64] / 64
+    picture = np.full((64, 64, 3), 40.0)
+    picture[np.hypot(x - 0.5, y - 0.5) < 0.4] = np.random.default_rng(seed).integers(120, 240, 3)
+    for eye in (0.36, 0.64):
+        picture[np.hypot(x - eye, y - 0.4) < 0.05] = 10
+    picture[((x - 0.5) / 0.14) ** 2 + ((y - 0.71) / (0.02 + 0.1 * mouth)) ** 2 < 1] = (150, 20, 30)
+    return Image.fromarray(picture.astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Path:
+    """A tiny FER2013 and tiny rendered faces with twins, in their true layouts."""
+    root = tmp_path_factory.mktemp("corpora")
+    for number in range(28):
+        name = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")[number % 7]
+        for folder, stem in (("train", "Training"), ("test", "PublicTest")):
+            path = root / "fer2013" / folder / name / f"{stem}_{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_face(number, (number % 7) / 6).convert("L").resize((48, 48)).save(path)
+    common = {
+        "expression": "happiness", "intensity": 1.0, "blendshapes": [0.0] * 53, "yaw": 0.0, "pitch": 0.0, "roll": 0.0,
+        "landmarks68": [[0.0, 0.0]] * 68,
+    }  # fmt: skip
+    faces, twins = [], []
+    for person in (1, 2, 3, 4):
+        for index in range(3):
+            name = f"{person * 10:04d}_00_{index}.jpg"
+            row = common | {"file_name": name, "identity": person * 10, "person": person}
+            faces.append(row | {"neutral_file": f"{person * 10:04d}_00_0.jpg"})
+            twins.append(row | {"file_name": f"t{person}{index}.jpg", "person": person % 4 + 1, "twin_of": name})
+    for folder, rows in (("train", faces), ("train_twins", twins)):
+        target = root / "rendered_faces" / folder
+        target.mkdir(parents=True)
+        for row in rows:
+            draw_face(row["person"], int(row["file_name"][-5]) / 2).save(target / row["file_name"])
+        pq.write_table(pa.Table.from_pylist(rows), target / "metadata.parquet")
+    return root
+
+
+RECOGNITION = {
+    "task": "recognition",
+    "model": {"widths": [4, 4, 8, 8], "code_dim": 8},
+    "data": {
+        "corpora": [{"corpus": "fer2013", "data_dir": "fer2013", "split": "train"}],
+        "validation": {"corpus": "fer2013", "data_dir": "fer2013", "split": "test_public"},
+    },
+    "batch_size": 8,
+}
+EDITING = {
+    "task": "editing",
+    "model": {"image_size": 32, "widths": [8, 8, 8, 8], "manifold_dim": 16, "expression_dim": 4},
+    "data": {"corpora": [{"corpus": "rendered_faces", "data_dir": "rendered_faces"}], "held_out": ["004"]},
+    "batch_size": 4,
+}
+COMMON = {"steps": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 2, "checkpoint_every": 2}
+
+
+def write_config(folder: Path, config: dict) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(COMMON | {"output_dir": str(folder / "run"), "mixed_precision": "no"} | config))
+    return path
+
+
+def command(config: Path, *options: str, processes: int = 1) -> list[str]:
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return [*launcher, str(ROOT / "train_accelerate.py"), "--config", str(config), *options]
+
+
+def environment(corpora: Path) -> dict[str, str]:
+    single = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "ACCELERATE_USE_CPU": "true"}
+    places = {"LEED_HUB_CORPORA": corpora, "HF_HOME": corpora / "cache", "LEED_HUB_CACHE": corpora / "tables"}
+    return os.environ | single | {name: str(place) for name, place in places.items()}
+
+
+def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
+    line = command(config, *options, processes=processes)
+    return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def last_weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(max((run / "checkpoints").glob("step_*")) / "model.safetensors")
+
+
+@pytest.mark.parametrize(("config", "model_class"), [(RECOGNITION, ExpressionEncoderModel), (EDITING, LEEDModel)])
+def test_a_run_ends_with_a_folder_that_loads_and_a_resumed_run_with_the_same_weights(
+    config, model_class, corpora, tmp_path
+):
+    path = write_config(tmp_path, config)
+    whole = start(corpora, path)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    model_class.from_pretrained(tmp_path / "run" / "best")
+    assert "train_accelerate.py" in (tmp_path / "run" / "best" / "README.md").read_text()
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["config"]["steps"] == 4 and run["published"] == "best" and run["minutes"] > 0
+    (fingerprint,) = run["corpora"].values()
+    card = (tmp_path / "run" / "best" / "README.md").read_text()
+    assert len(fingerprint) == 16 and fingerprint in card and run["commit"] in card and "hours in all" in card
+    expected = last_weights(tmp_path / "run")
+
+    shutil.rmtree(tmp_path / "run")
+    for options in (("--max_steps", "2"), ("--resume",)):
+        part = start(corpora, path, *options)
+        assert part.returncode == 0, part.stderr[-3000:]
+    resumed = last_weights(tmp_path / "run")
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+
+
+def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
+    (tmp_path / "faces").mkdir()
+    for number in range(6):
+        draw_face(number, number / 5).save(tmp_path / "faces" / f"{number}.png")
+    mine = {"corpus": "folder", "data_dir": str(tmp_path / "faces"), "split": "train", "detector": "none"}
+    wild = {"model": EDITING["model"] | {"pairs": "none"}, "data": {"corpora": [mine], "held_out": []}, "steps": 2}
+    run = start(corpora, write_config(tmp_path, EDITING | wild))
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "error_ratio" in run.stdout
+    assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
+
+
+def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora, tmp_path):
+    stages = [
+        {"name": "joint", "steps": 2, "data": {"disentangle": {"identity_dim": 3}}},
+        {"name": "settled", "steps": 2, "frozen": ["encoder", "extractor"], "model": {"identity_dim": 3}},
+    ]
+    path = write_config(tmp_path, EDITING | {"stages": stages})
+    whole = start(corpora, path)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    joint, settled = tmp_path / "run" / "1_joint", tmp_path / "run" / "2_settled"
+    assert LEEDModel.from_pretrained(joint / "finished").config.identity_dim == 3
+    assert LEEDModel.from_pretrained(joint / "best").config.identity_dim == 16
+    before, after = (load_file(folder / "model.safetensors") for folder in (joint / "finished", settled / "last"))
+    changed = {name.split(".")[0] for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert {"decoder", "transformer_common"} <= changed and not changed & {"encoder", "extractor"}
+    assert "of 2_settled" in (settled / "best" / "README.md").read_text()
+
+    shutil.rmtree(tmp_path / "run")
+    for options in (("--max_steps", "1"), ("--resume",)):
+        part = start(corpora, path, *options)
+        assert part.returncode == 0, part.stderr[-3000:]
+        assert (settled / "best").exists() == (options == ("--resume",))
+    resumed = load_file(settled / "last" / "model.safetensors")
+    assert all(torch.equal(after[name], resumed[name]) for name in after)
+
+
+@pytest.mark.parametrize(
+    ("stages", "culprit"),
+    [
+        ([{"steps": 2}], "name"),
+        ([{"name": "a"}, {"name": "a"}], "name"),
+        ([{"name": "a", "output_dir": "elsewhere"}], "output_dir"),
+        ([{"name": "a"}, {"name": "b", "init": "weights"}], "first stage"),
+        ([{"name": "a"}, {"name": "b", "losses": {"pixel": 1}}], "pixel"),
+    ],
+)
+def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tmp_path):
+    with pytest.raises(ConfigError, match=culprit):
+        read_config(write_config(tmp_path, EDITING | {"stages": stages}))
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "culprit"),
+    [
+        (EDITING, {"model": {"image_sise": 32}}, "image_sise"),
+        (EDITING, {"losses": {"pixel": 1.0}}, "pixel"),
+        (EDITING, {"data": EDITING["data"] | {"bending": 0.1}}, "bending"),
+        (EDITING, {"data": {"corpora": [{"corpus": "rendered_face"}], "held_out": []}}, "rendered_face"),
+        (EDITING, {"data": {"corpora": [{"corpus": "london", "splitt": "train"}], "held_out": []}}, "splitt"),
+        (EDITING, {"data": EDITING["data"] | {"disentangle": {"identity": 3}}}, "identity_dim"),
+        (EDITING, {"card": {"titel": "?"}}, "titel"),
+        (EDITING, {"card": {"datasets": [{"nam": "?"}]}}, "name"),
+        (EDITING, {"frozen": ["encoders"]}, "encoders"),
+        (EDITING, {"steps": 0}, "steps"),
+        (EDITING, {"task": "edit"}, "edit"),
+        (RECOGNITION, {"losses": {"beta3": 1.0}}, "beta3"),
+        (RECOGNITION, {"data": RECOGNITION["data"] | {"balanced": 1.0}}, "balanced"),
+        (RECOGNITION, {"data": {"corpora": []}}, "validation"),
+        (RECOGNITION, {"mixed_precision": "fp8"}, "fp8"),
+    ],
+)
+def test_whatever_is_misspelt_is_known_before_any_corpus_is_read(config, change, culprit, tmp_path):
+    with pytest.raises(LeedHubError, match=culprit):
+        read_config(write_config(tmp_path, config | change))
+
+
+def test_a_part_that_is_not_there_cannot_stand_still():
+    with pytest.raises(ConfigError, match="it has no 'decoders'"):
+        submodule(LEEDModel(LEEDConfig(image_size=32, widths=(2, 2, 2, 2), manifold_dim=4)), "decoders")
+
+
+def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
+    stages = [
+        {"name": "first", "steps": 1, "data": {"disentangle": {"identity_dim": 3}}},
+        {"name": "second", "steps": 4},
+    ]
+    stages[1]["model"] = {"identity_dim": 3}
+    path = write_config(tmp_path, EDITING | {"batch_size": 2, "stages": stages})
+    two = start(corpora, path, "--max_steps", "2", processes=2)
+    assert two.returncode == 0, two.stderr[-3000:]
+    assert (tmp_path / "run/1_first/finished").is_dir() and not (tmp_path / "run/2_second/finished").exists()
+    one = start(corpora, path, "--resume")
+    assert one.returncode == 2
+    assert "made by 2 processes" in one.stderr
+
+
+def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
+    path = write_config(
+        tmp_path, RECOGNITION | {"steps": 100_000, "checkpoint_every": 100_000, "evaluate_every": 100_000}
+    )
+    with subprocess.Popen(command(path), env=environment(corpora), cwd=ROOT, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as run:  # fmt: skip
+        while not list((tmp_path / "run" / "logs").rglob("events*")) and run.poll() is None:
+            time.sleep(0.2)
+        time.sleep(3)
+        run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors[-3000:]
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("step_*")
+    assert (checkpoint / "complete.json").is_file()
+
+
+def test_a_dry_run_prints_the_whole_config_and_trains_nothing(corpora, tmp_path):
+    dry = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run")
+    assert yaml.safe_load(dry.stdout)["ema_halflife_steps"] == 100
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
+    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
+    assert wrong.returncode == 2
+    assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_a_config_extends_another_and_changes_what_it_names(tmp_path):
+    base = write_config(tmp_path, RECOGNITION | {"losses": {"beta1": 0.0, "beta2": 0.1}, "decay_steps": 5})
+    (tmp_path / "second.yaml").write_text("extends: config.yaml\nlosses: {beta2: 0.7}\ndecay_steps: null\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/third.yaml").write_text("extends: ../second.yaml\nseed: 3\n")
+    third = read_config(tmp_path / "more/third.yaml")
+    losses = {"beta1": 0.0, "beta2": 0.7}
+    assert third == dataclasses.replace(read_config(base), losses=losses, decay_steps=None, seed=3)
+    (tmp_path / "circle.yaml").write_text("extends: circle.yaml\n")
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    (tmp_path / "on_empty.yaml").write_text("extends: empty.yaml\n")
+    for name, culprit in (("circle", "circle"), ("empty", "empty"), ("on_empty", "empty")):
+        with pytest.raises(ConfigError, match=f"^{culprit}.yaml is not a usable"):
+            read_config(tmp_path / f"{name}.yaml")
+
+
+CONFIGS = [path for path in sorted((ROOT / "configs").rglob("*.yaml")) if path.parent.name != "ablations"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_of_the_repository_is_valid(path):
+    for stage in read_config(path).as_stages():
+        MODELS[stage.task](stage.settings().model)
+        assert stage.card["title"]
+
+
+def test_a_grown_network_starts_as_the_saved_one_and_a_smaller_one_is_refused(tmp_path):
+    small, grown = (
+        LEEDModel(LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4, refinements=count))
+        for count in (0, 1)
+    )
+    small.save_pretrained(tmp_path / "small")
+    warm_start(grown, [str(tmp_path / "small")])
+    faces = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        edits = [model.eval().edit(faces, faces.flip(0)).edited for model in (small, grown)]
+    assert torch.allclose(*edits, atol=1e-6)
+    grown.save_pretrained(tmp_path / "grown")
+    with pytest.raises(ConfigError, match="decoder.refine.0.0.inner.conv.weight among"):
+        warm_start(small, [str(tmp_path / "grown")])
+
+
+def test_several_networks_start_a_training_as_their_mean(tmp_path):
+    config = ExpressionEncoderConfig(widths=(4, 4, 8, 8), code_dim=8)
+    one, other, mean = (ExpressionEncoderModel(config) for _ in range(3))
+    for name, network in (("one", one), ("other", other)):
+        network.save_pretrained(tmp_path / name)
+    warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "other")])
+    weight = "classifier.2.weight"
+    assert torch.allclose(mean.state_dict()[weight], (one.state_dict()[weight] + other.state_dict()[weight]) / 2)
+    for change in ({"reconstructs": True}, {"code_dim": 12}):
+        ExpressionEncoderModel(dataclasses.replace(config, **change)).save_pretrained(tmp_path / "unlike")
+        with pytest.raises(ConfigError, match="different parts"):
+            warm_start(mean, [str(tmp_path / "one"), str(tmp_path / "unlike")])
