@@ -1,4 +1,8 @@
-"""Talking to the Hugging Face Hub: files of one commit in, files of one commit out, one sentence when it goes wrong."""
+"""Talking to the Hugging Face Hub: files of one commit in, files of one commit out, one sentence when it goes wrong.
+
+How long the Hub may take to answer a download is huggingface_hub's setting: HF_HUB_ETAG_TIMEOUT for the first answer,
+HF_HUB_DOWNLOAD_TIMEOUT from then on. It has none for pushes.
+"""
 
 import json
 import os
@@ -7,15 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationDelete,
-    HfApi,
-    constants,
-    get_token,
-    hf_hub_download,
-    resolve_revision,
-)
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, hf_hub_download
 from huggingface_hub.errors import (
     DisabledRepoError,
     FileMetadataError,
@@ -28,9 +24,7 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
-    RevisionResolutionError,
 )
-from huggingface_hub.utils import get_session
 from safetensors import SafetensorError, safe_open
 
 from leed_hub.errors import CorpusError, HubError, ModelLoadError
@@ -38,8 +32,6 @@ from leed_hub.errors import CorpusError, HubError, ModelLoadError
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
-CONNECT_S = 10.0
-PUSH_ANSWER_S = 60.0  # a commit of large files takes the Hub a while
 
 RepoType = Literal["model", "dataset"]
 
@@ -60,48 +52,62 @@ def download_files(
     local_files_only: bool = False,
     force_download: bool = False,
 ) -> list[Path]:
-    """Fetch a repository's files, all from the one commit that `revision` names when the call begins.
+    """Fetch a repository's files, all from one commit: the one that `revision` names when the first is asked for.
 
-    A Hub that is down is made up for by the cache, where that holds the files.
+    When the Hub does not answer, files that are in the cache are used.
 
     Raises:
         HubError: if the Hub refuses or cannot be reached.
         ModelLoadError: if a model's repository lacks one of the files.
         CorpusError: if a dataset's does.
     """
-    with _one_sentence(repo_id, revision, repo_type), _patience(constants.HF_HUB_ETAG_TIMEOUT):
-        options = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        options["repo_type"] = repo_type
-        try:
-            commit = resolve_revision(repo_id, revision=revision, **options)
-        except HfHubHTTPError as error:
-            # resolve_revision makes up for a Hub that is down, but not for one that has heard too much from us.
-            cached = (
-                _cached_commit(repo_id, revision, cache_dir, repo_type) if error.response.status_code == 429 else None
-            )
-            if cached is None or force_download:
-                raise
-            commit = cached
-        paths = []
+    paths: list[Path] = []
+    with _one_sentence(repo_id, revision, repo_type):
+        commit = revision
+        hindrance = None if local_files_only else _hindrance(repo_id, revision, repo_type, token)
+        if hindrance and force_download:
+            raise hindrance
         for name in filenames:
             try:
-                path = hf_hub_download(repo_id, name, revision=commit, force_download=force_download, **options)
+                path = hf_hub_download(
+                    repo_id,
+                    name,
+                    repo_type=repo_type,
+                    revision=commit,
+                    token=token,
+                    cache_dir=None if cache_dir is None else str(cache_dir),
+                    local_files_only=local_files_only or hindrance is not None,
+                    force_download=force_download,
+                )
+            except LocalEntryNotFoundError as error:
+                raise hindrance or error from error
             except RemoteEntryNotFoundError as error:
                 hint = f" If it holds pytorch_model.bin: {CONVERT}." if name == WEIGHTS else ""
                 wrong = CorpusError if repo_type == "dataset" else ModelLoadError
                 raise wrong(f"The Hub {repo_type} {repo_id} has no {name}.{hint}") from error
             paths.append(Path(path))
-        return paths
+            commit = paths[0].parents[filenames[0].count("/")].name  # the cache has a folder for each commit
+    return paths
 
 
-def _cached_commit(
-    repo_id: str, revision: str | None, cache_dir: str | os.PathLike | None, repo_type: RepoType
-) -> str | None:
-    options = {"cache_dir": cache_dir, "repo_type": repo_type, "local_files_only": True}
+def _hindrance(
+    repo_id: str, revision: str | None, repo_type: RepoType, token: str | bool | None
+) -> HTTPError | OfflineModeIsEnabled | None:
+    """Why the Hub serves nothing at the moment, if so; its refusals are raised.
+
+    Asked first because this call can be given a time limit and is made once: a download tries again for minutes.
+    """
     try:
-        return resolve_revision(repo_id, revision=revision, **options)
-    except RevisionResolutionError:
-        return None
+        HfApi(token=token).repo_info(
+            repo_id, revision=revision, repo_type=repo_type, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    except HfHubHTTPError as error:
+        if error.response.status_code != 429 and error.response.status_code < 500:
+            raise
+        return error
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        return error
+    return None
 
 
 def push_folder(
@@ -126,8 +132,8 @@ def push_folder(
     folder = Path(folder)
     _check_folder(folder)
     contents = {name: folder / name for name in (WEIGHTS, CONFIG, CARD)}
-    options = {"token": token, "private": private, "revision": revision}
-    return push_files(contents, repo_id, commit_message=commit_message or "Push model with leed_hub", **options)
+    commit_message = commit_message or "Push model with leed_hub"
+    return push_files(contents, repo_id, commit_message=commit_message, token=token, private=private, revision=revision)
 
 
 def push_files(
@@ -157,14 +163,14 @@ def push_files(
     """
     api = HfApi(token=writing_token(token))
     card = contents[CARD].read_text(encoding="utf-8")
-    with _one_sentence(repo_id, revision, repo_type, pushing=True), _patience(PUSH_ANSWER_S):
+    with _one_sentence(repo_id, revision, repo_type, pushing=True):
         repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private or None, exist_ok=True).repo_id
         if private and not api.repo_info(repo_id, repo_type=repo_type).private:
             raise HubError(f"{repo_id} exists and is public: make it private in its settings, or push to a new name.")
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
         card = card.replace(REPO_PLACEHOLDER, json.dumps(repo_id))
-        operations: list = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=card.encode() if name == CARD else path)
             for name, path in contents.items()
         ]
@@ -197,22 +203,35 @@ def _check_folder(folder: Path) -> None:
     pickles = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in PICKLES)
     if pickles:
         raise ModelLoadError(f"{folder} holds {pickles[0]}, which may run code when opened: move it elsewhere.")
-    missing = [name for name in (CONFIG, WEIGHTS, CARD) if not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in (CONFIG, WEIGHTS, CARD) if not (folder / name).is_file()]:
         raise ModelLoadError(f"{folder} lacks {', '.join(missing)}: write it with `model.save_pretrained`.")
+    read_json_object(folder / CONFIG)
     try:
-        is_object = isinstance(json.loads((folder / CONFIG).read_text(encoding="utf-8")), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise ModelLoadError(f"{folder / CONFIG} is no JSON object.")
-    try:
-        with safe_open(folder / WEIGHTS, framework="np") as weights:
-            is_empty = not weights.keys()
+        with safe_open(folder / WEIGHTS, framework="np"):
+            pass
     except SafetensorError as error:
         raise ModelLoadError(broken_weights(folder / WEIGHTS, error)) from error
-    if is_empty:
-        raise ModelLoadError(f"{folder / WEIGHTS} holds no tensors.")
+
+
+def read_json_object(path: Path) -> dict:
+    """A file's JSON object, in which NaN and infinity are no numbers.
+
+    Raises:
+        ModelLoadError: if the file cannot be read or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise ModelLoadError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelLoadError(f"{path} ({path.stat().st_size} bytes) is not JSON: {first_line(error)}") from error
+    if not isinstance(values, dict):
+        raise ModelLoadError(f"{path} must hold a JSON object, got {type(values).__name__}.")
+    return values
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
 
 
 def broken_weights(path: Path, error: Exception) -> str:
@@ -228,28 +247,13 @@ def broken_weights(path: Path, error: Exception) -> str:
     elif start.startswith((b"PK\x03\x04", b"\x80")):
         cause = f"it is a pickle: {CONVERT}"
     else:
-        cause = f"{str(error).splitlines()[0]}: fetch it again (force_download=True)"
+        cause = f"{first_line(error)}: fetch it again (force_download=True)"
     return f"{path} ({path.stat().st_size} bytes) is no safetensors file; {cause}."
 
 
-@contextmanager
-def _patience(answer_s: float) -> Iterator[None]:
-    """Put a time limit on each request that has none, for huggingface_hub waits for ever by default.
-
-    A hook, for a limit set on the client is undone by calls that say `timeout=None` themselves, such as `model_info`.
-    """
-    limits = {"connect": CONNECT_S, "read": answer_s, "write": answer_s, "pool": CONNECT_S}
-
-    def limit(request) -> None:
-        given = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {name: given.get(name) or seconds for name, seconds in limits.items()}
-
-    hooks = get_session().event_hooks["request"]
-    hooks.append(limit)
-    try:
-        yield
-    finally:
-        hooks.remove(limit)
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type's name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -257,23 +261,25 @@ def _one_sentence(repo_id: str, revision: str | None, repo_type: RepoType, *, pu
     """Turn whatever huggingface_hub raises into a `HubError` that says what to do."""
     try:
         yield
-    except (HTTPError, OSError, RevisionResolutionError, HFValidationError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         raise HubError(_sentence(error, repo_id, revision, repo_type, pushing)) from error
 
 
 def _sentence(error: Exception, repo_id: str, revision: str | None, repo_type: RepoType, pushing: bool) -> str:
     is_dataset = repo_type == "dataset"
     page = f"{constants.ENDPOINT}/{'datasets/' if is_dataset else ''}{repo_id}"
-    if isinstance(error, RevisionResolutionError | LocalEntryNotFoundError):
-        if not isinstance(error.__cause__, HTTPError | FileMetadataError):
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HTTPError | FileMetadataError):
+        error = error.__cause__
+    match error:
+        case OfflineModeIsEnabled() if pushing:
+            return "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it."
+        case LocalEntryNotFoundError() | OfflineModeIsEnabled():
             at = f" at {revision}" if revision else ""
             kind = "--repo-type dataset " if is_dataset else ""
             return (
                 f"{repo_id}{at} is not in the cache, and the Hub is not to be asked (HF_HUB_OFFLINE or "
                 f"local_files_only): run `hf download {kind}{repo_id}` once where there is a network."
             )
-        error = error.__cause__
-    match error:
         case HFValidationError():
             return f"{repo_id!r} is no Hub id; one is written org/name."
         case GatedRepoError():
@@ -288,8 +294,6 @@ def _sentence(error: Exception, repo_id: str, revision: str | None, repo_type: R
             return (
                 f"{lack} shows you no {repo_type} {name}: check the spelling, or run `hf auth login` if it is private."
             )
-        case OfflineModeIsEnabled():
-            return "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it."
         case HfHubHTTPError():
             return _status_sentence(error, repo_id, pushing)
         case FileMetadataError() | json.JSONDecodeError():
@@ -302,19 +306,18 @@ def _sentence(error: Exception, repo_id: str, revision: str | None, repo_type: R
         case OSError(strerror=str(reason), filename=place):
             where = f" ({place})" if place else ""
             return f"The Hub's cache cannot be used, {reason}{where}: set HF_HOME to a folder with room to write."
-    return f"The Hub could not serve {repo_id}: {str(error).strip().splitlines()[0] if str(error) else error!r}"
+    return f"The Hub could not serve {repo_id}: {first_line(error)}"
 
 
 def _status_sentence(error: HfHubHTTPError, repo_id: str, pushing: bool) -> str:
     status = error.response.status_code
+    tokens = f"use one with that right, see {constants.ENDPOINT}/settings/tokens"
     if status == 401:
         return "The Hub does not accept your token: run `hf auth login` with a new one."
     if status in (402, 403, 404) and pushing:
-        return (
-            f"Your token may not write to {repo_id}: use one with that right, see {constants.ENDPOINT}/settings/tokens."
-        )
+        return f"Your token may not write to {repo_id}: {tokens}."
     if status == 403:
-        return f"Your token may not read {repo_id}: use one with that right, see {constants.ENDPOINT}/settings/tokens."
+        return f"Your token may not read {repo_id}: {tokens}."
     if status in (409, 412):
         return f"Somebody else changed {repo_id} at the same moment: try again."
     if status == 429:
@@ -323,5 +326,4 @@ def _status_sentence(error: HfHubHTTPError, repo_id: str, pushing: bool) -> str:
         return f"The Hub has had too many requests from here (429): try again {when}; logging in raises the limit."
     if status >= 500:
         return f"The Hub has a fault of its own ({status}): try again later, see https://status.huggingface.co."
-    told = (error.server_message or "no reason given").strip().splitlines()[0]
-    return f"The Hub answered {status} for {repo_id}: {told}"
+    return f"The Hub answered {status} for {repo_id}: {(error.server_message or 'no reason given').splitlines()[0]}"

@@ -153,7 +153,7 @@ def _add_pickle(folder):
     [
         (lambda folder: (folder / "README.md").unlink(), "lacks README.md"),
         (lambda folder: (folder / "model.safetensors").unlink(), "lacks model.safetensors"),
-        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json is no JSON object"),
+        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json must hold a JSON object, got list"),
         (_empty, "(0 bytes) is no safetensors file; it is empty"),
         (_truncate, f"({len(WEIGHTS) - 1} bytes) is no safetensors file"),
         (_add_pickle, "holds checkpoint/Optimizer.PKL, which may run code"),

@@ -62,8 +62,8 @@ class CardFacts:
         path = Path(folder) / CARD
         found = _FACTS.search(path.read_text(encoding="utf-8")) if path.is_file() else None
         try:
-            return cls(**json.loads(found.group(1)))
-        except (AttributeError, TypeError, ValueError) as error:
+            return cls(**json.loads(found[1] if found else ""))
+        except (TypeError, ValueError) as error:
             raise ModelLoadError(f"{path} is no card that leed_hub wrote.") from error
 
 

@@ -9,20 +9,23 @@ R    reconstruction       (h_e, h_n) -> image; optional, the paper finds that it
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, cast
 
 import timm
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt, Strict, field_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError
-from leed_hub.labels import BASIC_EXPRESSIONS, EXPRESSIONS
-from leed_hub.models.hub import HubModel
+from leed_hub.models.config import FourPositive, Template, checked_config
+from leed_hub.models.hub_mixin import HubModel
+from leed_hub.models.labels import BASIC_EXPRESSIONS, EXPRESSIONS
 from leed_hub.models.layers import MLP, ConvBlock, ResidualBlock
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_config
 class ExpressionEncoderConfig:
     """Architecture of `ExpressionEncoderModel`; `config.json` holds exactly these fields.
 
@@ -40,33 +43,24 @@ class ExpressionEncoderConfig:
         template: where the crop puts both eyes and both mouth corners (image left first), x, y fractions of its side.
     """
 
-    labels: tuple[str, ...] = BASIC_EXPRESSIONS
+    labels: Annotated[tuple[str, ...], Strict(False), Field(min_length=2)] = BASIC_EXPRESSIONS
     backbone: str = "small"
-    image_size: int = 48
-    channels: int = 1
-    widths: tuple[int, ...] = (32, 48, 96, 192)
-    non_expression_width: int = 96
-    code_dim: int = 128
-    dropout: float = 0.2
+    image_size: Annotated[int, Field(ge=16, multiple_of=8)] = 48
+    channels: Literal[1, 3] = 1
+    widths: FourPositive = (32, 48, 96, 192)
+    non_expression_width: PositiveInt = 96
+    code_dim: PositiveInt = 128
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
     reconstructs: bool = False
-    temperature: float = 1.0
-    template: tuple[float, ...] = (0.315, 0.40, 0.685, 0.40, 0.346, 0.763, 0.654, 0.763)  # FER2013's own framing
+    temperature: PositiveFloat = 1.0
+    template: Template = (0.315, 0.40, 0.685, 0.40, 0.346, 0.763, 0.654, 0.763)  # FER2013's own framing
 
-    def __post_init__(self):
-        for name in ("labels", "widths", "template"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
-        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels) or set(self.labels) - set(EXPRESSIONS):
-            raise ConfigError(f"labels must be two or more different names of {EXPRESSIONS}; got {self.labels}.")
-        if self.channels not in (1, 3):
-            raise ConfigError(f"channels must be 1 or 3; got {self.channels}.")
-        if self.image_size < 16 or self.image_size % 8:
-            raise ConfigError(f"image_size must be a multiple of 8, at least 16; got {self.image_size}.")
-        if len(self.widths) != 4 or min(self.widths) < 1:
-            raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
-        if self.temperature <= 0:
-            raise ConfigError(f"temperature must be above 0; got {self.temperature}.")
-        if len(self.template) != 8:
-            raise ConfigError(f"template must be eight fractions; got {self.template}.")
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels) or set(labels) - set(EXPRESSIONS):
+            raise ValueError(f"must be different names of {EXPRESSIONS}")
+        return labels
 
 
 @dataclass
@@ -153,7 +147,7 @@ class ExpressionEncoderModel(
 ):
     """Expression recognition with a branch for the expression and a branch for everything else.
 
-    Example:
+    Examples:
         >>> model = ExpressionEncoderModel(ExpressionEncoderConfig()).eval()
         >>> model(torch.zeros(1, 1, 48, 48)).logits.shape
         torch.Size([1, 7])
@@ -164,6 +158,7 @@ class ExpressionEncoderModel(
     def __init__(self, config: ExpressionEncoderConfig):
         super().__init__()
         self.config = config
+        self.shared: nn.Module
         if config.backbone == "small":
             self.shared, shared_channels = SmallBackbone(config.channels, config.widths), config.widths[2]
         else:
@@ -171,7 +166,7 @@ class ExpressionEncoderModel(
             self.shared = timm.create_model(
                 config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=False
             )
-            shared_channels = self.shared.num_features
+            shared_channels = cast(int, self.shared.num_features)
         branch_width, classes = config.widths[3], len(config.labels)
         self.expression_branch = Branch(shared_channels, branch_width, config.code_dim)
         # Unit variance: neither can the branch hide what it knows in small numbers, nor hold nothing at all.

@@ -20,12 +20,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
+        norm = nn.BatchNorm2d(channels)
         self.body = nn.Sequential(
-            ConvBlock(channels, channels),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels),
+            ConvBlock(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1, bias=False), norm
         )
-        nn.init.zeros_(self.body[-1].weight)  # each block starts as the identity, which lets short trainings learn fast
+        nn.init.zeros_(norm.weight)  # each block starts as the identity, which lets short trainings learn fast
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.relu(features + self.body(features))
@@ -56,8 +55,9 @@ class ModulatedResidualBlock(nn.Module):
     def __init__(self, channels: int, condition_dim: int):
         super().__init__()
         self.inner = ModulatedBlock(channels, channels, condition_dim)
-        self.outer = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
-        nn.init.zeros_(self.outer[-1].weight)  # the identity to begin with, so that it can join a trained network
+        norm = nn.BatchNorm2d(channels)
+        self.outer = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), norm)
+        nn.init.zeros_(norm.weight)  # the identity to begin with, so that it can join a trained network
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         return torch.relu(features + self.outer(self.inner(features, condition)))
@@ -73,6 +73,11 @@ class RunningNorm(nn.BatchNorm1d):
 
     Source: batch renormalisation without its limits (Ioffe 2017, arXiv:1702.03275).
     """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
 
     def __init__(self, dim: int):
         super().__init__(dim, affine=False, momentum=0.01)
@@ -100,18 +105,15 @@ class MLP(nn.Sequential):
     """
 
     def __init__(self, dim_in: int, dim_hidden: int, dim_out: int, *, bias: bool = True):
-        super().__init__(
-            nn.Linear(dim_in, dim_hidden, bias=bias),
-            nn.SiLU(),
-            nn.Linear(dim_hidden, dim_out, bias=bias),
-        )
+        first, last = nn.Linear(dim_in, dim_hidden, bias=bias), nn.Linear(dim_hidden, dim_out, bias=bias)
+        super().__init__(first, nn.SiLU(), last)
         # Variance-keeping weights: torch's default shrinks a signal to a third in each of these two layers, and the
         # expression passes six of them on its way from one face to the other.
-        nn.init.kaiming_normal_(self[0].weight)
-        nn.init.normal_(self[2].weight, std=dim_hidden**-0.5)
+        nn.init.kaiming_normal_(first.weight)
+        nn.init.normal_(last.weight, std=dim_hidden**-0.5)
         if bias:
-            nn.init.zeros_(self[0].bias)
-            nn.init.zeros_(self[2].bias)
+            nn.init.zeros_(first.bias)
+            nn.init.zeros_(last.bias)
 
 
 class GaussianHead(nn.Module):

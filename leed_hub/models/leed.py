@@ -15,13 +15,15 @@ far from what it has learned, and no pixel moves further than `max_flow`.
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, Self, cast
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leed_hub.errors import ConfigError
-from leed_hub.models.hub import HubModel
+from leed_hub.models.config import FourCounts, FourPositive, Template, checked_config
+from leed_hub.models.hub_mixin import HubModel
 from leed_hub.models.layers import (
     MLP,
     ConvBlock,
@@ -33,7 +35,7 @@ from leed_hub.models.layers import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_config
 class LEEDConfig:
     """Architecture of `LEEDModel`; `config.json` holds exactly these fields.
 
@@ -56,42 +58,30 @@ class LEEDConfig:
         pairs: what the training knew of its pictures: "none", "neutral" or "rendered".
     """
 
-    image_size: int = 128
-    patch: int = 4
-    widths: tuple[int, ...] = (48, 96, 128, 192)
-    manifold_dim: int = 256
-    identity_dim: int = 16
-    expression_dim: int = 24
-    landmarks: int = 68
-    max_flow: float = 0.4
-    depths: tuple[int, ...] = (1, 2, 2, 2)
-    refinements: int = 1
+    image_size: Annotated[int, Field(ge=32)] = 128
+    patch: Literal[2, 4] = 4
+    widths: FourPositive = (48, 96, 128, 192)
+    manifold_dim: PositiveInt = 256
+    identity_dim: PositiveInt = 16
+    expression_dim: PositiveInt = 24
+    landmarks: PositiveInt = 68
+    max_flow: Annotated[float, Field(gt=0, le=1)] = 0.4
+    depths: FourCounts = (1, 2, 2, 2)
+    refinements: NonNegativeInt = 1
     uses_flow: bool = True
     uses_color: bool = True
-    template: tuple[float, ...] = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
-    pairs: str = "rendered"
+    template: Template = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
+    pairs: Literal["none", "neutral", "rendered"] = "rendered"
 
-    def __post_init__(self):
-        for name in ("widths", "depths", "template"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists back
-        if self.patch not in (2, 4):
-            raise ConfigError(f"patch must be 2 or 4; got {self.patch}.")
-        if self.image_size < 32 or self.image_size % (8 * self.patch):
-            raise ConfigError(f"image_size must be a multiple of {8 * self.patch}, at least 32; got {self.image_size}.")
-        if len(self.widths) != 4 or min(self.widths) < 1:
-            raise ConfigError(f"widths must be four positive numbers; got {self.widths}.")
-        if len(self.depths) != 4 or min(self.depths) < 0:
-            raise ConfigError(f"depths must be four numbers of at least 0; got {self.depths}.")
-        if self.refinements < 0:
-            raise ConfigError(f"refinements must not be negative; got {self.refinements}.")
-        if len(self.template) != 8 or not all(0 < value < 1 for value in self.template):
-            raise ConfigError(f"template must be eight fractions between 0 and 1; got {self.template}.")
-        if self.pairs not in ("none", "neutral", "rendered"):
-            raise ConfigError(f"pairs must be 'none', 'neutral' or 'rendered'; got {self.pairs!r}.")
-        if not 0 < self.max_flow <= 1:
-            raise ConfigError(f"max_flow must lie between 0 and 1; got {self.max_flow}.")
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.image_size % (8 * self.patch):
+            raise ValueError(f"image_size must be a multiple of {8 * self.patch}; got {self.image_size}.")
+        if not all(0 < fraction < 1 for fraction in self.template):
+            raise ValueError(f"template must be fractions between 0 and 1; got {self.template}.")
         if not (self.uses_flow or self.uses_color):
-            raise ConfigError("at least one of uses_flow and uses_color must be true.")
+            raise ValueError("at least one of uses_flow and uses_color must be true.")
+        return self
 
 
 @dataclass
@@ -236,9 +226,10 @@ class PixelHead(nn.Sequential):
     """(B, C, h, w) -> (B, D, h * factor, w * factor), near zero to begin with: no flow, and a plain grey to paint."""
 
     def __init__(self, channels_in: int, channels_out: int, factor: int):
-        super().__init__(nn.Conv2d(channels_in, channels_out * factor**2, 3, 1, 1), nn.PixelShuffle(factor))
-        nn.init.normal_(self[0].weight, std=1e-3)
-        nn.init.zeros_(self[0].bias)
+        conv = nn.Conv2d(channels_in, channels_out * factor**2, 3, 1, 1)
+        super().__init__(conv, nn.PixelShuffle(factor))
+        nn.init.normal_(conv.weight, std=1e-3)
+        nn.init.zeros_(cast(Tensor, conv.bias))
 
 
 class FaceDecoder(nn.Module):
@@ -267,7 +258,7 @@ class FaceDecoder(nn.Module):
         for up, refine, skip in zip((self.up2, self.up1, self.up0), self.refine, features[2::-1], strict=True):
             h = F.interpolate(h, scale_factor=2.0, mode="nearest")
             h = up(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
-            for block in refine:
+            for block in cast(nn.ModuleList, refine):
                 h = block(h, condition)
         # To begin with a tenth of half the side a unit: the size of a strong smile.
         flow = self.max_flow * torch.tanh(self.to_flow(h).float() * (0.1 / self.max_flow))
@@ -295,7 +286,7 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expression-editing", "leed"]):
     """The LEED editor: encode both faces, move the source along the manifold, decode.
 
-    Example:
+    Examples:
         >>> model = LEEDModel(LEEDConfig(image_size=64)).eval()
         >>> model.edit(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)).edited.shape
         torch.Size([1, 3, 64, 64])

@@ -101,3 +101,14 @@ def test_images_leave_in_the_range_they_came_in(case):
 def test_a_value_out_of_range_is_refused_by_name(config, field, value):
     with pytest.raises(ConfigError, match=field):
         config(**{field: value})
+
+
+@pytest.mark.parametrize("config", [LEEDConfig, ExpressionEncoderConfig])
+def test_a_config_is_frozen_and_refuses_names_and_types_that_do_not_fit(config):
+    with pytest.raises(ConfigError, match=f"{config.__name__} does not know 'image_sise'; did you mean 'image_size'?"):
+        config(image_sise=64)
+    with pytest.raises(ConfigError, match="image_size should be a valid integer; got '64'"):
+        config(image_size="64")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config().image_size = 64
+    assert config(widths=[1, 2, 3, 4]) == dataclasses.replace(config(), widths=(1, 2, 3, 4))  # a list, as from YAML

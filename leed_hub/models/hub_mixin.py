@@ -8,35 +8,37 @@ import copy
 import dataclasses
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 from safetensors.torch import save_model
 from torch import nn
 
 from leed_hub.errors import ModelLoadError
-from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, push_folder
+from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, first_line, push_folder
 from leed_hub.models.card import CardFacts, make_card
-from leed_hub.models.checkpoint import files_of_folder, first_line, load_weights, read_config
+from leed_hub.models.checkpoint import files_of_folder, load_weights, read_config
 
 __all__ = ["CardFacts", "HubModel"]
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # what else the Hub asks of a name, it says itself
 
 
 class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license="apache-2.0"):
     """Base of our networks: saved as `config.json` and `model.safetensors`, loaded from a folder or from the Hub.
 
-    A subclass takes one required argument `config`, a frozen keyword-only dataclass of plain values that checks itself
-    in `__post_init__` (JSON gives it lists for tuples), and may name the template of its card.
+    A subclass takes one required argument `config`, see `checked_config`, and may name the template of its card.
     """
 
     card_template: str | None = None  # a file of model_cards/
+    config: Any
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # narrower than the mixin's: no arguments for the constructor
         cls,
         path_or_id: str | os.PathLike,
         *,
@@ -84,7 +86,9 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
         load_weights(model, weights_path)
         return model.eval().to(device)
 
-    def save_pretrained(self, folder: str | os.PathLike, *, card: CardFacts | None = None, half: bool = False) -> None:
+    def save_pretrained(  # type: ignore[override]
+        self, folder: str | os.PathLike, *, card: CardFacts | None = None, half: bool = False
+    ) -> None:
         """Write weights, card and config, each file whole or not at all.
 
         Args:
@@ -95,19 +99,19 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # Inside the folder rather than beside it: the same disk for sure, and always writable.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
-            unfinished = Path(unfinished)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
+            unfinished = Path(name)
             names = [WEIGHTS, CONFIG]  # the config last, for it is what says "here is a model"
-            (unfinished / CONFIG).write_text(json.dumps(dataclasses.asdict(self._hub_mixin_config), indent=2) + "\n")
+            (unfinished / CONFIG).write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
             save_model(copy.deepcopy(self).half() if half else self, str(unfinished / WEIGHTS))
             os.chmod(unfinished / WEIGHTS, (unfinished / CONFIG).stat().st_mode)  # safetensors says 0600, umask or not
             if card is not None or not (folder / CARD).is_file():
                 (unfinished / CARD).write_text(str(self.generate_model_card(card)), encoding="utf-8")
                 names.insert(1, CARD)
-            for name in names:
-                os.replace(unfinished / name, folder / name)
+            for file_name in names:
+                os.replace(unfinished / file_name, folder / file_name)
 
-    def push_to_hub(
+    def push_to_hub(  # type: ignore[override]
         self,
         repo_id: str,
         *,
@@ -131,7 +135,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
             self._hub_mixin_info.model_card_data,
             dataclasses.replace(card, title=card.title or type(self).__name__),
             template=self.card_template,
-            config=dataclasses.asdict(self._hub_mixin_config),
+            config=dataclasses.asdict(self.config),
             parameters=sum(parameter.numel() for parameter in self.parameters()),
         )
 
@@ -141,11 +145,6 @@ def _hub_id(path_or_id: str | os.PathLike) -> str:
     name = os.fspath(path_or_id)
     if os.path.exists(name):
         raise ModelLoadError(f"{name} is a file; give the folder it lies in.")
-    try:
-        validate_repo_id(name)
-        is_id = isinstance(path_or_id, str) and name.count("/") == 1 and not name.startswith((".", "~"))
-    except HFValidationError:
-        is_id = False
-    if not is_id:
+    if not isinstance(path_or_id, str) or not _HUB_ID.fullmatch(name):
         raise ModelLoadError(f"Folder not found: {name} (a model on the Hub is written org/name).")
     return name

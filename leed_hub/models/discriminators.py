@@ -15,7 +15,8 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, width: int = 32):
         super().__init__()
-        layers, channels = [nn.PixelUnshuffle(2)], 12
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
+        channels = 12
         for out in (width, 2 * width, 4 * width):
             layers += [parametrizations.spectral_norm(nn.Conv2d(channels, out, 4, 2, 1)), nn.LeakyReLU(0.2)]
             channels = out
@@ -47,7 +48,7 @@ class SiameseEmbedding(nn.Module):
         return nn.functional.normalize(self.body(images).float(), dim=1)
 
 
-class EditingCritics(nn.Module):
+class EditingDiscriminators(nn.Module):
     """The two judges of an edit: realism, and likeness of expression."""
 
     def __init__(self, image_size: int):

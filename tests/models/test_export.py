@@ -11,12 +11,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from leed_hub import export
 from leed_hub.cli import app
 from leed_hub.errors import ExportError, ModelLoadError
+from leed_hub.models import export
+from leed_hub.models.checkpoint import BUNDLED
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.pipelines import BUNDLED
 
 EDITOR = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
 RECOGNIZER = ExpressionEncoderConfig(image_size=16, widths=(4, 4, 8, 8), code_dim=8, temperature=2.0)

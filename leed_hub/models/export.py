@@ -32,9 +32,9 @@ from torch import Tensor, nn
 
 from leed_hub.errors import ExportError, ModelLoadError
 from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files
+from leed_hub.models.checkpoint import BUNDLED
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
 from leed_hub.models.leed import FaceEncoding, LEEDModel
-from leed_hub.pipelines import BUNDLED, ExpressionEditor, ExpressionRecognizer
 
 Model = LEEDModel | ExpressionEncoderModel
 TOLERANCE = 1e-4  # how far ONNX Runtime may be from torch, in units of the tensor's largest number or 1
@@ -79,20 +79,20 @@ def export_model(model: Model, out_folder: str | os.PathLike) -> list[Path]:
     if missing:
         raise ExportError(f'Exporting needs {", ".join(missing)}: pip install "leed-hub[export]".')
     out_folder = Path(out_folder)
-    model = copy.deepcopy(model).eval().to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    model = copy.deepcopy(model).eval().to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     with _writing_to(out_folder):
         out_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out_folder, prefix=".exporting-") as unfinished:
-            unfinished = Path(unfinished)
+        with tempfile.TemporaryDirectory(dir=out_folder, prefix=".exporting-") as name:
+            unfinished = Path(name)
             names = []
             for graph in _graphs(model):
                 graph.write(unfinished)
                 graph.check(unfinished)
                 names.append(graph.file_name)
             (unfinished / CONFIG).write_text(json.dumps(dataclasses.asdict(model.config), indent=2) + "\n")
-            for name in [*names, CONFIG]:
-                os.replace(unfinished / name, out_folder / name)
-    return [out_folder / name for name in names]
+            for file_name in [*names, CONFIG]:
+                os.replace(unfinished / file_name, out_folder / file_name)
+    return [out_folder / file_name for file_name in names]
 
 
 class _EditorEncoder(nn.Module):
@@ -165,6 +165,8 @@ class _Graph:
             except torch.onnx.OnnxExporterError as error:
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ExportError(f"torch cannot write {self.file_name} for this network: {reason}") from error
+        if program is None:  # only torch's former exporter returns none
+            raise ExportError(f"torch wrote no {self.file_name} for this network.")
         program.save(folder / self.file_name, external_data=False)
 
     def check(self, folder: Path) -> None:
@@ -189,14 +191,15 @@ class _Graph:
 
 
 def _graphs(model: Model) -> Iterator[_Graph]:
-    config = model.config
     noise = torch.Generator().manual_seed(0)
     if isinstance(model, ExpressionEncoderModel):
+        config = model.config
         image = torch.rand(2, config.channels, config.image_size, config.image_size, generator=noise) * 2 - 1
         outputs = ["logits", "probabilities", "expression_code"]
         yield _Graph("recognizer.onnx", _Recognizer(model), (image,), ["image"], outputs)
         return
-    image = torch.rand(2, 3, config.image_size, config.image_size, generator=noise) * 2 - 1
+    side = model.config.image_size
+    image = torch.rand(2, 3, side, side, generator=noise) * 2 - 1
     with torch.no_grad():
         face = model.encode(image)
     encoding = [*(f"feature_{i}" for i in range(len(face.features))), "point", "neutral_point", "expression_code"]
@@ -215,8 +218,8 @@ def _local_folder(name_or_folder: str | os.PathLike) -> Path:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
-    if name_or_folder in (ExpressionEditor.bundled_name, ExpressionRecognizer.bundled_name):
-        return BUNDLED / name_or_folder
+    if (bundled := BUNDLED / name_or_folder).is_dir() and name_or_folder in ("editor", "recognizer"):
+        return bundled
     if not isinstance(name_or_folder, str) or name_or_folder.count("/") != 1 or folder.exists():
         raise ModelLoadError(f"Folder not found: {name_or_folder} (a model on the Hub is written org/name).")
     try:

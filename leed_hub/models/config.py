@@ -1,0 +1,58 @@
+"""Configs: frozen, strictly typed and checked by pydantic; errors of one sentence."""
+
+import difflib
+import functools
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, Strict, ValidationError
+from pydantic.dataclasses import dataclass
+
+from leed_hub.errors import ConfigError
+
+T = TypeVar("T")
+
+# JSON and YAML give lists for tuples, so a tuple may come as a list; the numbers in it are strict all the same.
+Template = Annotated[tuple[float, ...], Strict(False), Field(min_length=8, max_length=8)]
+FourPositive = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False), Field(min_length=4, max_length=4)]
+FourCounts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=4, max_length=4)]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def checked_config(cls: type[T]) -> type[T]:
+    """Make a class a config: a frozen, keyword-only dataclass that checks what it is given.
+
+    The types are strict (no number from a string, no whole number from a fraction), NaN and infinity are refused, and
+    so are unknown names. `dataclasses.replace` and `dataclasses.asdict` work as on any dataclass.
+
+    Raises:
+        ConfigError: when an object is made of values that do not fit; the sentence names the field.
+    """
+    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    config: Any = dataclass(frozen=True, kw_only=True, config=strict)(cls)
+    checked = config.__init__
+
+    @functools.wraps(checked)
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            checked(self, **values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error, config)) from None
+
+    config.__init__ = __init__
+    return config
+
+
+def _sentence(error: ValidationError, config: Any) -> str:
+    """The first complaint, a name that is not known before all others."""
+    faults = error.errors(include_url=False)
+    fault = next((each for each in faults if each["type"] == "unexpected_keyword_argument"), faults[0])
+    if fault["type"] == "unexpected_keyword_argument":
+        name = str(fault["loc"][0])
+        close = difflib.get_close_matches(name, config.__dataclass_fields__, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "is it from a newer leed_hub?"
+        return f"{config.__name__} does not know {name!r}; {hint}"
+    if not fault["loc"] or isinstance(fault.get("ctx", {}).get("error"), ConfigError):  # it words its own sentence
+        return fault["msg"].removeprefix("Value error, ")
+    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
+    said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").replace(" after validation,", ",")
+    return f"{place} {said[0].lower()}{said[1:]}; got {fault['input']!r:.80}."
