@@ -1,16 +1,19 @@
-"""A corpus' pictures as a recogniser reads them: whole or cut to the face, in one view or two."""
+"""A corpus' pictures as a recogniser sees them: whole or cropped to the face, in one view or two."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from rich.progress import track
 from torch import Tensor
 
-from leed_hub.faces import build_locator
-from leed_hub.images import load_image
-from leed_hub.transforms import crop_face, crop_matrix, square_matrix
+from leed_hub.evaluation.evaluation import CorpusEvaluation, CropDetector
+from leed_hub.evaluation.rows import rows_of_classes_in
+from leed_hub.faces.alignment import crop_face, crop_matrix, square_matrix
+from leed_hub.faces.detectors import build_detector
+from leed_hub.media.images import load_image
 
 CODES = ("expression_code", "non_expression_code")
 
@@ -19,60 +22,93 @@ class CorpusReader:
     """Asks a recogniser for its logits, picture by picture as the corpus has them.
 
     Args:
-        recognizer: has `read_crops(list of PIL pictures)`, whose result has `logits` (N, K); with an aligner also
-            `size`, the side of its crops, and `model.config.template`, where they put eyes and mouth corners.
-        aligner (str): a name that `build_locator` knows: the largest face is cut out as the pipeline does. "none":
-            pictures are framed as the network wants them.
-        mirrored (bool): read each crop and its mirror image. Their logits are averaged, not their scores: so a
-            temperature, which divides logits, stays the same whether it is applied before the mean or after.
+        recognizer: has `encode_crops(list of PIL pictures)`, whose result has `logits` (N, K); with a detector also
+            `cropper.size`, the side of its crops, and `model.config.template`, where eyes and mouth corners lie there.
+        detector: a name that `build_detector` knows: the largest face is cropped as the pipeline does. "none":
+            pictures are face crops.
+        mirrored: also see each crop's mirror image. Logits are averaged, not scores, so that a temperature, which
+            divides logits, may be applied before or after the mean.
     Attributes:
-        aligner (str): what finds faces, by its own name where "auto" was asked for.
-        views (int): 1, or 2 if mirrored.
-        n_not_found (int | None): pictures so far in which no face was found, which are taken whole; None where none is
-            looked for.
+        detector: the detector's own name, or "none".
+        views: 1, or 2 if mirrored.
+        n_not_found: pictures so far without a detected face, which are taken whole; None without a detector.
     """
 
-    def __init__(self, recognizer, *, aligner: str = "none", mirrored: bool = False):
-        self.recognizer, self.locator = recognizer, build_locator(aligner)
-        self.aligner = self.locator.name if self.locator else "none"
+    def __init__(self, recognizer: Any, *, detector: str = "none", mirrored: bool = False):
+        self.recognizer, self._detect = recognizer, build_detector(detector)
+        self.detector = self._detect.name if self._detect else "none"
         self.views = 2 if mirrored else 1
-        self.n_not_found = 0 if self.locator else None
+        self.n_not_found = 0 if self._detect else None
 
-    def cut(self, picture: Image.Image) -> Image.Image:
-        """The picture's largest face as a crop of the network's side; the whole picture if there is none to cut."""
-        if self.locator is None:
+    def crop(self, picture: Image.Image) -> Image.Image:
+        """The picture's largest face at the network's size; the whole picture if there is none."""
+        if self._detect is None:
             return picture
         photo = np.asarray(load_image(picture))
-        faces = self.locator(photo)
+        faces = self._detect(photo)
         if not faces:
-            self.n_not_found += 1
+            self.n_not_found = (self.n_not_found or 0) + 1
             return picture
-        size, template = self.recognizer.size, self.recognizer.model.config.template
+        size, template = self.recognizer.cropper.size, self.recognizer.model.config.template
         return Image.fromarray(crop_face(photo, crop_matrix(faces[0].points, template, size), size))
 
-    def read(self, crops: Sequence[Image.Image]) -> dict[str, Tensor | None]:
-        """Pictures that are cut already -> `logits` (N, K), the mean over views, and each of `CODES` (N, D) of the crop
-        itself, None where the recogniser has none; float32 on the CPU."""
-        output = self.recognizer.read_crops(list(crops))
+    def predict(self, crops: Sequence[Image.Image]) -> dict[str, Any]:
+        """`logits` (N, K), the mean over views, and each of `CODES` (N, D) of the crop itself, None where the
+        recogniser has none; float32 on the CPU."""
+        output = self.recognizer.encode_crops(list(crops))
         logits = output.logits
         if self.views == 2:
-            logits = (logits + self.recognizer.read_crops([ImageOps.mirror(crop) for crop in crops]).logits) / 2
+            logits = (logits + self.recognizer.encode_crops([ImageOps.mirror(crop) for crop in crops]).logits) / 2
         values = {"logits": logits} | {name: getattr(output, name, None) for name in CODES}
         return {name: None if value is None else value.detach().float().cpu() for name, value in values.items()}
 
-    def read_rows(self, rows, *, batch_size: int = 128, progress: bool = False, description: str = "Reading") -> dict:
-        """All rows of a corpus, cut and read: what `read` gives, (N, ...) each."""
+    @property
+    def protocol(self) -> dict:
+        """How the pictures were seen, for the results."""
+        return {"detector": self.detector, "n_not_found": self.n_not_found, "views": self.views}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerEvaluation(CorpusEvaluation):
+    """A measurement of a recogniser on a corpus' labels.
+
+    The recogniser has `labels` (K names from `EXPRESSIONS`) and what `CorpusReader` asks for.
+
+    Results: `corpus`, `split`, `n`; `views`, `detector`, `n_not_found` of `CorpusReader`; `n_skipped`,
+        `n_unlabelled`, `classes_lacking` of `rows_of_classes`.
+    """
+
+    kind = "recognizer"
+
+    batch_size: Annotated[int, "Pictures per call of the network."] = 128
+    detector: CropDetector = "none"
+    mirrored: Annotated[bool, "Average the logits of each crop and its mirror image."] = False
+
+    def scored_rows(self, recognizer: Any) -> tuple[Any, Tensor, dict]:
+        """The split's rows of the recogniser's classes, see `rows_of_classes_in`."""
+        return rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
+
+    def batches(self, rows: Any, description: str = "Predicting") -> Iterator[list[Image.Image]]:
+        """The rows' pictures, `batch_size` at a time."""
+        batches = rows.select_columns(["image"]).iter(self.batch_size)
+        for batch in self.track(batches, description, -(-len(rows) // self.batch_size)):
+            yield batch["image"]
+
+    def predict(self, reader: CorpusReader, rows: Any, description: str = "Predicting") -> dict[str, Any]:
+        """All rows cropped and seen: what `CorpusReader.predict` gives, (N, ...) each."""
         parts: dict[str, list] = {name: [] for name in ("logits", *CODES)}
-        batches = rows.select_columns(["image"]).iter(batch_size)
-        for batch in track(batches, description, total=-(-len(rows) // batch_size), disable=not progress):
-            for name, value in self.read([self.cut(picture) for picture in batch["image"]]).items():
+        for pictures in self.batches(rows, description):
+            for name, value in reader.predict([reader.crop(picture) for picture in pictures]).items():
                 parts[name].append(value)
         return {name: torch.cat(part) if part and part[0] is not None else None for name, part in parts.items()}
 
-    @property
-    def protocol(self) -> dict:
-        """How it read, for the numbers."""
-        return {"aligner": self.aligner, "n_not_found": self.n_not_found, "views": self.views}
+    @classmethod
+    def card_rows(cls, numbers: dict) -> list[dict]:
+        views = "logits averaged over the crop and its mirror image" if numbers.get("views") == 2 else "one view each"
+        if numbers.get("detector", "none") != "none":
+            views += f", faces found by {numbers['detector']} (none in {numbers['n_not_found']}, taken whole)"
+        lacking = ", ".join(numbers.get("classes_lacking", ())) or "none"
+        return super().card_rows(numbers | {"reading": views, "lacking": lacking})
 
 
 def whole_crop(picture: Image.Image, size: int) -> Image.Image:

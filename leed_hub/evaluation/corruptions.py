@@ -1,4 +1,4 @@
-"""What may happen to a picture of a face on its way: each a function from a PIL picture to one of the same size.
+"""Corruptions of face crops: each a function from a PIL picture to one of the same size.
 
 Lengths are shares of the picture's shorter side, so that they mean the same at any size. Only JPEG's blocks do not
 scale: they are 8 pixels wide in any picture. Source of the idea: Hendrycks & Dietterich 2019, arXiv:1903.12261; the
@@ -30,16 +30,18 @@ def blur(picture: Image.Image, sigma: float = SIGMA) -> Image.Image:
 
 
 def roll(picture: Image.Image, angle_deg: float = 20.0) -> Image.Image:
-    """Turned about its centre, counter-clockwise if positive; the border's pixels are repeated beyond it."""
+    """Rotated about its centre, counter-clockwise if positive; the border's pixels are repeated beyond it."""
     centre = (picture.width - 1) / 2, (picture.height - 1) / 2  # (0, 0) is the centre of the first pixel
     matrix = cv2.getRotationMatrix2D(centre, angle_deg, 1.0)
-    options = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    return Image.fromarray(cv2.warpAffine(np.asarray(picture), matrix, picture.size, **options))
+    pixels = np.asarray(picture)
+    return Image.fromarray(
+        cv2.warpAffine(pixels, matrix, picture.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
 def half_size(picture: Image.Image) -> Image.Image:
     """Reduced to half its side and enlarged again."""
-    half = tuple(max(1, round(length / 2)) for length in picture.size)
+    half = max(1, round(picture.width / 2)), max(1, round(picture.height / 2))
     return picture.resize(half, Image.Resampling.BOX).resize(picture.size, Image.Resampling.BILINEAR)
 
 

@@ -1,106 +1,132 @@
 """Measure whether an editor ever destroys a face, on real pictures and on inputs that no camera makes."""
 
-import io
-import os
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 
-from leed_hub.damage import softened
 from leed_hub.errors import NoFaceError
-from leed_hub.evaluation.rows import SEED, crop_batch, drawn_rows
-from leed_hub.labels import EXPRESSIONS
-from leed_hub.metrics import destruction_signs, is_destroyed
+from leed_hub.evaluation.corruptions import jpeg
+from leed_hub.evaluation.evaluation import CardRows, CorpusEvaluation, Detector, RenderedFaces
+from leed_hub.evaluation.rows import SEED, corpus_rows, crop_batch, drawn_rows
+from leed_hub.faces.alignment import crop_face, crop_matrix, to_bytes
+from leed_hub.metrics import destruction_signs, is_destroyed, wilson_interval
 from leed_hub.metrics.destruction import LIMITS
-from leed_hub.metrics.intervals import wilson_interval
-from leed_hub.transforms import crop_face, crop_matrix, to_bytes
+from leed_hub.models.labels import EXPRESSIONS
+from leed_hub.pipelines.damage import softened
 
 FRONTAL_DEG = 20.0
 FUZZ_SIDE = 160
-CROP_PX = 192  # of the faces that are looked at, eyes and mouth corners aligned
+CROP_PX = 192  # side of the aligned crops that are edited
 
 
-@torch.inference_mode()
-def evaluate_damage(
-    editor,
-    corpus: str,
-    data_dir: str | os.PathLike,
-    split: str,
-    faces_dir: str | os.PathLike,
-    *,
-    limit: int | None = None,
-    n_fuzzed: int = 1000,
-    progress: bool = False,
-) -> dict:
-    """Edit a corpus' pictures, and made-up inputs, by strong rendered references, and look for ruins.
+@dataclass(frozen=True, kw_only=True)
+class Damage(CorpusEvaluation):
+    """Edit a corpus' pictures, and made-up inputs, by strong rendered references, and look for destroyed faces.
 
-    Whether an edit is a ruin is told by a test of its pixels (`metrics.destruction`) which knows nothing of the flow
-    and paint that the pipeline itself looks at. Noise that moves is no ruin, so of made-up inputs only what such a
-    test can say of any picture counts: slabs, burnt-out patches, loud paint and stripes that were not there.
+    Whether an edit is destroyed is tested on its pixels (`metrics.destruction`), independently of the flow and paint
+    that the pipeline itself checks. Made-up inputs need not resemble the source afterwards, so of `destruction_signs`
+    all but `estranged` count there. The references are the strongest frontal render of each category in the rendered
+    faces' validation split. The editor is `ExpressionEditor`, or has `encode_expression`, `session`, `device` and
+    `model` likewise; pictures in which it finds no face are taken as face crops.
 
-    Args:
-        editor: `ExpressionEditor`, or what has `read_expression`, `edit_by_code`, `device` and `model` likewise.
-        corpus, data_dir, split: as for `load_corpus`; pictures in which no face is found are taken as face crops.
-        faces_dir (str | os.PathLike): folder of the rendered faces, whose validation split lends the expressions: the
-            strongest frontal one of each category.
-        limit (int | None): at most so many pictures, drawn with a fixed seed.
-        n_fuzzed (int): made-up inputs, each edited by one reference.
-        progress (bool): show a progress bar.
-    Returns:
-        dict: `broken_share` of `n_edits` edits of `n_pictures` pictures, `broken_share_interval` (Wilson 95 %), and
-            the control `unedited_broken_share` (the sources, recompressed); `weakened_share`: edits of which the
-            pipeline showed less because they looked broken to it. `fuzzed_broken_share`, `fuzzed_weakened_share`,
-            `n_fuzzed`; `largest_flow`, in half sides, over all made-up inputs. Below: `signs` (the largest of each).
-    Raises:
-        CorpusError: if a corpus is not laid out as expected.
+    Results: `broken_share` of `n_edits` edits of `n_pictures` pictures, `broken_share_interval` (Wilson 95 %), and the
+            control `unedited_broken_share` (the sources, recompressed); `weakened_share`: edits that the pipeline
+            weakened because they looked broken; `fuzzed_broken_share`, `fuzzed_weakened_share`, `n_fuzzed`;
+            `largest_flow`, in half sides, over all made-up inputs.
+        `signs`: the largest of each.
     """
-    from leed_hub.data import load_corpus  # here, for `datasets` is slow to import and editing needs none of it
 
-    references = strongest_of_each_category(load_corpus("rendered_faces", faces_dir, "validation"))
-    codes = [editor.read_expression([reference], aligner="none") for reference in references]
-    rows = load_corpus(corpus, data_dir, split)
-    rows = rows.select(drawn_rows(len(rows), limit).tolist())
-    signs: dict[str, list[float]] = {name: [] for name in LIMITS}
-    broken = weakened = edits = unedited_broken = 0
-    for row in track(rows.select_columns(["image"]), description="Editing", disable=not progress):
-        picture = row["image"].convert("RGB")
-        try:  # found once: the edits then start from the aligned crop
-            face = editor.edit_by_code(picture, None, 0.0).faces
-        except NoFaceError:
-            face = ()
-        if face:
-            matrix = crop_matrix(face[0].points, editor.model.config.template, CROP_PX)
-            picture = Image.fromarray(crop_face(np.asarray(picture), matrix, CROP_PX))
-        source = np.asarray(picture)
-        unedited_broken += is_destroyed(destruction_signs(_recompressed(source), source))
-        for code in codes:
-            result = editor.edit_by_code(picture, code, aligner="none")
-            found = destruction_signs(np.asarray(result.image), source)
-            for name, value in found.items():
-                signs[name].append(value)
-            broken += is_destroyed(found)
-            weakened += min(result.kept) < 1
-            edits += 1
-    fuzzed = _fuzz(editor, codes, n_fuzzed, progress)
-    return {
-        "measured": "damage",
-        "corpus": corpus,
-        "split": split,
-        "n_pictures": len(rows),
-        "n_edits": edits,
-        "broken_share": broken / edits,
-        "broken_share_interval": wilson_interval(broken, edits),
-        "unedited_broken_share": unedited_broken / len(rows),
-        "weakened_share": weakened / edits,
-        **fuzzed,
-        "signs": {name: max(values) for name, values in signs.items()},
-    }
+    name, kind, finds_faces = "damage", "editor", True
+    card = (
+        CardRows(
+            "{corpus}",
+            "{split}",
+            "{n_edits} edits of {n_pictures} pictures by rendered references of every category; of the pictures "
+            "themselves, recompressed, {unedited_broken_share:.4f}",
+            ("broken_share", "weakened_share"),
+        ),
+        CardRows(
+            "Made-up inputs",
+            "fuzzed",
+            "{n_fuzzed} pictures that no camera makes, as sources and as references",
+            ("fuzzed_broken_share", "fuzzed_weakened_share", "largest_flow"),
+        ),
+    )
+
+    faces_dir: RenderedFaces
+    fuzzed: Annotated[int, "How many made-up inputs."] = 1000
+    detector: Detector = "yunet"
+
+    def measure(self, editor: Any) -> dict:
+        references = strongest_of_each_category(corpus_rows("rendered_faces", self.faces_dir, "validation"))
+        codes = [editor.encode_expression([reference], detector="none") for reference in references]
+        rows = corpus_rows(self.corpus, self.data_dir, self.split)
+        rows = rows.select(drawn_rows(len(rows), self.limit).tolist())
+        signs: dict[str, list[float]] = {name: [] for name in LIMITS}
+        broken = weakened = edits = unedited_broken = 0
+        for row in self.track(rows.select_columns(["image"]), "Editing", len(rows)):
+            picture = row["image"].convert("RGB")
+            try:  # found once: the edits then start from the aligned crop
+                face = editor.session(picture).faces.faces
+            except NoFaceError:
+                face = ()
+            if any(face):
+                matrix = crop_matrix(face[0].points, editor.model.config.template, CROP_PX)
+                picture = Image.fromarray(crop_face(np.asarray(picture), matrix, CROP_PX))
+            source = np.asarray(picture)
+            unedited_broken += is_destroyed(destruction_signs(np.asarray(jpeg(picture, 75)), source))
+            session = editor.session(picture, detector="none")
+            for code in codes:
+                result = session.render(code)
+                found = destruction_signs(np.asarray(result.image), source)
+                for name, value in found.items():
+                    signs[name].append(value)
+                broken += is_destroyed(found)
+                weakened += min(result.kept) < 1
+                edits += 1
+        return {
+            "n_pictures": len(rows),
+            "n_edits": edits,
+            "broken_share": broken / edits,
+            "broken_share_interval": wilson_interval(broken, edits),
+            "unedited_broken_share": unedited_broken / len(rows),
+            "weakened_share": weakened / edits,
+            **self.fuzz(editor, codes),
+            "signs": {name: max(values) for name, values in signs.items()},
+        }
+
+    def fuzz(self, editor: Any, codes: list[Tensor]) -> dict:
+        """Edits of made-up inputs, each by one reference or by the expression of another made-up input."""
+        pictures = fuzzed_pictures(self.fuzzed)
+        broken = weakened = 0
+        largest_flow = 0.0
+        for first in self.track(range(0, self.fuzzed, 32), "Fuzzing"):
+            crops = crop_batch(editor, pictures[first : first + 32])
+            encoding = editor.model.encode(crops)
+            references = torch.cat([codes[(first + place) % len(codes)] for place in range(len(crops))])
+            others = encoding.expression_code.roll(1, 0)
+            is_even = (torch.arange(len(crops), device=crops.device) % 2 == 0)[:, None]
+            raw = editor.model.decode(crops, encoding, torch.where(is_even, references, others), 1.0)
+            shown, kept = softened(crops, raw)
+            largest_flow = max(largest_flow, float(raw.flow.abs().max()))
+            weakened += int((kept < 1).sum())
+            before, after = (to_bytes(images).permute(0, 2, 3, 1).cpu().numpy() for images in (crops, shown.edited))
+            for source, edited in zip(before, after, strict=True):
+                broken += is_destroyed(destruction_signs(edited, source) | {"estranged": 0.0})
+        count = self.fuzzed
+        return {
+            "n_fuzzed": count,
+            "fuzzed_broken_share": broken / count if count else None,
+            "fuzzed_weakened_share": weakened / count if count else None,
+            "largest_flow": largest_flow if count else None,
+        }
 
 
-def strongest_of_each_category(rows) -> list[Image.Image]:
+def strongest_of_each_category(rows: Any) -> list[Image.Image]:
     """The strongest frontal render of each expression, neutral included, of the rendered faces."""
     labels, yaws, strengths = rows["label"][:], rows["yaw"][:], rows["intensity"][:]
     frontal = [row for row in range(len(rows)) if abs(yaws[row]) < FRONTAL_DEG]
@@ -119,7 +145,7 @@ def fuzzed_pictures(count: int) -> list[Image.Image]:
     def colour() -> np.ndarray:
         return random.integers(0, 256, 3)
 
-    def one(kind: int) -> np.ndarray:
+    def one(kind: int) -> Any:
         if kind == 0:
             return random.integers(0, 256, (FUZZ_SIDE, FUZZ_SIDE, 3))
         if kind == 1:
@@ -128,8 +154,8 @@ def fuzzed_pictures(count: int) -> list[Image.Image]:
             period = random.integers(2, 40)
             return np.where((((x // period) + (y // period)) % 2)[..., None], colour(), colour())
         if kind == 3:
-            angle, period = random.uniform(0, np.pi), random.uniform(2, 60)
-            wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)[..., None] / 2 + 0.5
+            angle, wavelength = random.uniform(0, np.pi), random.uniform(2, 60)
+            wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / wavelength)[..., None] / 2 + 0.5
             return wave * colour() + (1 - wave) * colour()
         if kind == 4:
             share = ((x * random.uniform(-1, 1) + y * random.uniform(-1, 1)) / FUZZ_SIDE)[..., None]
@@ -147,37 +173,3 @@ def fuzzed_pictures(count: int) -> list[Image.Image]:
         return np.concatenate([above, below])
 
     return [Image.fromarray(np.clip(one(number % 7), 0, 255).astype(np.uint8)) for number in range(count)]
-
-
-def _fuzz(editor, codes: list[Tensor], count: int, progress: bool) -> dict:
-    """Edits of made-up inputs, each by one reference, and each also as a reference."""
-    pictures = fuzzed_pictures(count)
-    broken = weakened = 0
-    largest_flow = 0.0
-    for first in track(range(0, count, 32), description="Fuzzing", disable=not progress):
-        crops = crop_batch(editor, pictures[first : first + 32])
-        encoding = editor.model.encode(crops)
-        lent = torch.cat([codes[(first + place) % len(codes)] for place in range(len(crops))])
-        own = encoding.expression_code.roll(1, 0)  # what another made-up input is read as
-        turn = (torch.arange(len(crops), device=crops.device) % 2 == 0)[:, None]
-        raw = editor.model.decode(crops, encoding, torch.where(turn, lent, own), 1.0)
-        shown, kept = softened(crops, raw)
-        largest_flow = max(largest_flow, float(raw.flow.abs().max()))
-        weakened += int((kept < 1).sum())
-        before, after = (to_bytes(images).permute(0, 2, 3, 1).cpu().numpy() for images in (crops, shown.edited))
-        for source, edited in zip(before, after, strict=True):
-            signs = destruction_signs(edited, source) | {"estranged": 0.0}
-            broken += is_destroyed(signs)
-    return {
-        "n_fuzzed": count,
-        "fuzzed_broken_share": broken / count if count else None,
-        "fuzzed_weakened_share": weakened / count if count else None,
-        "largest_flow": largest_flow if count else None,
-    }
-
-
-def _recompressed(picture: np.ndarray) -> np.ndarray:
-    """The picture after JPEG at quality 75."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=75)
-    return np.asarray(Image.open(file).convert("RGB"))

@@ -1,97 +1,152 @@
 """Measure whether an editor has one expression code for photographs and renders, or one for each."""
 
-import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
 from leed_hub.errors import CorpusError
-from leed_hub.evaluation.rows import SEED, crop_batch, drawn_rows
-from leed_hub.metrics import cross_validated_probe, wilson_interval
+from leed_hub.evaluation.evaluation import CardRows, Evaluation, RenderedFaces
+from leed_hub.evaluation.rows import SEED, corpus_rows, drawn_rows, encode_rows
+from leed_hub.metrics import best_accuracy, cross_validated_probe, share_with_interval
 
-FRONTAL_DEG = 25.0  # photographs are frontal, and a pose must not give renders away
+FRONTAL_DEG = 25.0  # photographs are frontal, and pose must not identify renders
 
 
-@torch.inference_mode()
-def evaluate_domains(
-    editor,
-    people_dir: str | os.PathLike,
-    faces_dir: str | os.PathLike,
-    *,
-    persons: Sequence[str] = (),
-    limit: int = 500,
-    batch_size: int = 64,
-    progress: bool = False,
-) -> dict:
+@dataclass(frozen=True, kw_only=True)
+class Domains(Evaluation):
     """Probe an editor's codes for photograph or render, and look photographs' expressions up among renders.
 
-    An editor that reads photographs by one code and renders by another passes measures on either and carries nothing
-    across.
+    An editor that encodes photographs and renders differently passes measures on either and transfers nothing between
+    them. The editor has `device` and `model`, whose `config.image_size` is the side of a crop and whose `encode` gives
+    the codes of a batch (B, 3, S, S) in [-1, 1].
 
-    Args:
-        editor: has `device` and `model`, whose `config.image_size` is the side of a crop and whose `encode` gives the
-            codes of a batch (B, 3, S, S) in [-1, 1].
-        people_dir (str | os.PathLike): folder of the rendered people, whose validation triplets are photographs.
-        faces_dir (str | os.PathLike): folder of the rendered faces, whose validation split shows the same persons.
-        persons (Sequence[str]): whose photographs are looked up, such as those a training held out; all by default,
-            most of whom a training has seen.
-        limit (int): at most so many photographs are looked up, drawn with a fixed seed.
-        batch_size (int): pictures per call.
-        progress (bool): show a progress bar.
-    Returns:
-        dict:
-            `domain_from_expression_code`, `domain_from_neutral_point`: balanced accuracy with which the best of several
-                fresh probes tells photographs from frontal renders, both with the same expressions equally often,
-                cross-validated by person; `domain_chance` (0.5), and the control
-                `domain_from_expression_code_shuffled`, the same with the domains dealt at random.
-            `retrieval_across`: share of photographs whose e is nearest, by cosine, to that of the posed render which
-                wears their exact expression, worn by another person, among `n_candidates` renders of as many
-                expressions; `retrieval_across_interval` (Wilson 95 %), `retrieval_across_chance`, `n_looked_up`.
-            And below: `probes`, `n_photographs`, `n_renders`.
+    Results:
+        `domain_from_expression_code`, `domain_from_neutral_point`: balanced accuracy with which the best of several
+            fresh probes separates photographs from frontal renders, both with the same expressions equally often,
+            cross-validated by person; `domain_chance` (0.5), and the control `domain_from_expression_code_shuffled`,
+            the same with randomly permuted domains.
+        `retrieval_across`: share of photographs whose e is nearest, by cosine, to that of the posed render of another
+            person with exactly their expression, among `n_candidates` renders of as many expressions;
+            `retrieval_across_interval` (Wilson 95 %), `retrieval_across_chance`, `n_looked_up`.
+        `probes`, `n_photographs`, `n_renders`.
+
     Raises:
-        CorpusError: if a corpus is not laid out as expected, or holds none of the persons.
+        CorpusError: if a corpus holds none of the persons.
     """
-    from leed_hub.data import load_corpus  # here, for `datasets` is slow to import and editing needs none of it
 
-    pairs = load_corpus("rendered_people", people_dir, "validation", config="pairs")
-    photographs = [
-        (pair[role], pair[f"{role}_label"], pair[f"{role}_subject"])
-        for pair in pairs
-        for role in ("source", "reference", "target")
-    ]
-    rows = load_corpus("rendered_faces", faces_dir, "validation")
-    renders = [
-        (row["image"], row["label"], row["subject"])
-        for row in rows.select_columns(["image", "label", "subject", "yaw"])
-        if abs(row["yaw"]) <= FRONTAL_DEG
-    ]
-    photographs, renders = _equally_often(photographs, renders)
-    codes = _encode(editor, [picture for picture, *_ in photographs + renders], batch_size, progress)
-    domain = torch.tensor([0] * len(photographs) + [1] * len(renders))
-    groups = [person for *_, person in photographs + renders]
-    shuffled = domain[torch.randperm(len(domain), generator=torch.Generator().manual_seed(SEED))]
-    probes = {
-        name: cross_validated_probe(codes[code], labels, groups, seed=SEED)
-        for name, code, labels in (
-            ("domain_from_expression_code", "expression_code", domain),
-            ("domain_from_neutral_point", "neutral_point", domain),
-            ("domain_from_expression_code_shuffled", "expression_code", shuffled),
+    name, kind = "domains", "editor"
+    card = (
+        CardRows(
+            "Rendered people",
+            "photographs_pairs_validation",
+            "balanced accuracy of the probe that finds most: photographs or renders, {n_photographs} and {n_renders}; "
+            "chance 0.5, with the domains dealt at random {domain_from_expression_code_shuffled:.3f}",
+            ("domain_from_expression_code", "domain_from_neutral_point"),
+        ),
+        CardRows(
+            "Rendered people",
+            "photographs",
+            "photographs whose nearest expression code among {n_candidates} posed renders of other persons is that of "
+            "their exact expression; chance {retrieval_across_chance:.3f}",
+            ("retrieval_across",),
+        ),
+    )
+
+    people_dir: Annotated[Path, "Folder of the rendered people."]
+    data_dir: RenderedFaces
+    person: Annotated[
+        list[str] | None, "Whose photographs are looked up, such as 004; all by default, most of them seen in training."
+    ] = None
+    limit: Annotated[int, "At most so many photographs are looked up, drawn with a fixed seed."] = 500
+    batch_size: Annotated[int, "Pictures per call of the network."] = 64
+
+    def measure(self, editor: Any) -> dict:
+        pairs = corpus_rows("rendered_people", self.people_dir, "validation", config="pairs")
+        photographs = [
+            (pair[role], pair[f"{role}_label"], pair[f"{role}_subject"])
+            for pair in pairs
+            for role in ("source", "reference", "target")
+        ]
+        rows = corpus_rows("rendered_faces", self.data_dir, "validation")
+        renders = [
+            (row["image"], row["label"], row["subject"])
+            for row in rows.select_columns(["image", "label", "subject", "yaw"])
+            if abs(row["yaw"]) <= FRONTAL_DEG
+        ]
+        photographs, renders = _equally_often(photographs, renders)
+        codes = self.encode(editor, [picture for picture, *_ in photographs + renders])
+        domain = torch.tensor([0] * len(photographs) + [1] * len(renders))
+        groups = [person for *_, person in photographs + renders]
+        shuffled = domain[torch.randperm(len(domain), generator=torch.Generator().manual_seed(SEED))]
+        probes = {
+            name: cross_validated_probe(codes[code], labels, groups, seed=SEED)
+            for name, code, labels in (
+                ("domain_from_expression_code", "expression_code", domain),
+                ("domain_from_neutral_point", "neutral_point", domain),
+                ("domain_from_expression_code_shuffled", "expression_code", shuffled),
+            )
+        }
+        return {
+            **{name: best_accuracy(probe) for name, probe in probes.items()},
+            "domain_chance": probes["domain_from_expression_code"]["chance_balanced"],
+            **self.look_up(editor),
+            "n_photographs": len(photographs),
+            "n_renders": len(renders),
+            "probes": probes,
+        }
+
+    def look_up(self, editor: Any) -> dict:
+        """Photographs' expressions among posed renders of other persons."""
+        persons = set(self.person or ())
+        parts = {}
+        for split in ("posed", "photographs"):
+            rows = corpus_rows("rendered_people", self.people_dir, split)
+            people = rows["persons"][:]
+            kept = [row for row, expression in enumerate(rows["expression_id"][:]) if expression >= 0]
+            if split == "photographs" and persons:
+                kept = [row for row in kept if persons & set(people[row])]
+            parts[split] = rows.select(kept)
+        posed, photographs = parts["posed"], parts["photographs"]
+        rows_of_expression: dict[int, list[int]] = {}
+        posed_subjects = posed["subject"][:]
+        for row, expression in enumerate(posed["expression_id"][:]):
+            rows_of_expression.setdefault(expression, []).append(row)
+        queries: list[int] = []  # rows of photographs, one an expression
+        right: dict[int, int] = {}  # expression -> row of posed
+        subjects = photographs["subject"][:]
+        for row, expression in enumerate(photographs["expression_id"][:]):
+            candidates = rows_of_expression.get(expression, ())
+            others = [other for other in candidates if posed_subjects[other] != subjects[row]]
+            if others and expression not in right:
+                right[expression] = others[0]
+                queries.append(row)
+        if not queries:
+            whom = ", ".join(sorted(persons)) or "anyone"
+            raise CorpusError(f"The rendered people hold no photograph to look up of {whom}.")
+        shown = photographs.select([queries[place] for place in drawn_rows(len(queries), self.limit).tolist()])
+        gallery = posed.select([right[expression] for expression in shown["expression_id"][:]])
+        asked, found = (
+            F.normalize(self.encode(editor, rows["image"][:])["expression_code"], dim=1) for rows in (shown, gallery)
         )
-    }
-    kinds = ("linear_accuracy", "mlp_accuracy", "ridge_accuracy")
-    return {
-        "measured": "domains",
-        **{name: max(probe[kind] for kind in kinds) for name, probe in probes.items()},
-        "domain_chance": probes["domain_from_expression_code"]["chance_balanced"],
-        **_look_up(editor, people_dir, set(persons), limit, batch_size, progress),
-        "n_photographs": len(photographs),
-        "n_renders": len(renders),
-        "probes": probes,
-    }
+        hits = (asked @ found.T).argmax(dim=1) == torch.arange(len(shown))
+        return {
+            **share_with_interval("retrieval_across", hits),
+            "retrieval_across_chance": 1 / len(hits),
+            "n_looked_up": len(hits),
+            "n_candidates": len(hits),
+        }
+
+    def encode(self, editor: Any, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """The codes of pictures that are face crops, (N, D) float32 each."""
+        starts = range(0, len(pictures), self.batch_size)
+        batches = (pictures[start : start + self.batch_size] for start in starts)
+        return encode_rows(self, editor, batches, len(starts), ("expression_code", "neutral_point"))
 
 
 def _equally_often(first: list[tuple], second: list[tuple]) -> tuple[list[tuple], list[tuple]]:
@@ -105,59 +160,3 @@ def _equally_often(first: list[tuple], second: list[tuple]) -> tuple[list[tuple]
             order = torch.randperm(len(rows), generator=generator)[:count].tolist()
             chosen += [rows[place] for place in order]
     return kept
-
-
-def _look_up(editor, people_dir, persons: set[str], limit: int, batch_size: int, progress: bool) -> dict:
-    """Photographs' expressions among posed renders of other persons."""
-    from leed_hub.data import load_corpus
-
-    parts = {}
-    for split in ("posed", "photographs"):
-        rows = load_corpus("rendered_people", people_dir, split)
-        people = rows["persons"][:]
-        kept = [row for row, expression in enumerate(rows["expression_id"][:]) if expression >= 0]
-        if split == "photographs" and persons:
-            kept = [row for row in kept if persons & set(people[row])]
-        parts[split] = rows.select(kept)
-    posed, photographs = parts["posed"], parts["photographs"]
-    wearers: dict[int, list[int]] = {}
-    posed_subjects = posed["subject"][:]
-    for row, expression in enumerate(posed["expression_id"][:]):
-        wearers.setdefault(expression, []).append(row)
-    queries, right = [], {}  # rows of photographs; expression -> row of posed
-    for row, (expression, subject) in enumerate(
-        zip(photographs["expression_id"][:], photographs["subject"][:], strict=True)
-    ):
-        others = [other for other in wearers.get(expression, ()) if posed_subjects[other] != subject]
-        if others and expression not in right:  # one photograph an expression
-            right[expression] = others[0]
-            queries.append(row)
-    if not queries:
-        raise CorpusError(
-            f"The rendered people hold no photograph to look up of {', '.join(sorted(persons)) or 'anyone'}."
-        )
-    queries = [queries[place] for place in drawn_rows(len(queries), limit).tolist()]
-    shown = photographs.select(queries)
-    gallery = posed.select([right[expression] for expression in shown["expression_id"][:]])
-    asked, found = (
-        F.normalize(_encode(editor, rows["image"][:], batch_size, progress)["expression_code"], dim=1)
-        for rows in (shown, gallery)
-    )
-    hits = (asked @ found.T).argmax(dim=1) == torch.arange(len(queries))
-    return {
-        "retrieval_across": float(hits.float().mean()),
-        "retrieval_across_interval": wilson_interval(int(hits.sum()), len(hits)),
-        "retrieval_across_chance": 1 / len(hits),
-        "n_looked_up": len(hits),
-        "n_candidates": len(hits),
-    }
-
-
-def _encode(editor, pictures: Sequence[Image.Image], batch_size: int, progress: bool) -> dict[str, Tensor]:
-    """The codes of pictures that are face crops, (N, D) float32 each."""
-    parts: dict[str, list[Tensor]] = {"expression_code": [], "neutral_point": []}
-    for first in track(range(0, len(pictures), batch_size), description="Encoding", disable=not progress):
-        encoding = editor.model.encode(crop_batch(editor, pictures[first : first + batch_size]))
-        for name, part in parts.items():
-            part.append(getattr(encoding, name).float().cpu())
-    return {name: torch.cat(part) for name, part in parts.items()}

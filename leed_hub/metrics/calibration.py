@@ -1,4 +1,4 @@
-"""Temperature scaling: how far a classifier's logits must be flattened for its scores to say how often it is right."""
+"""Temperature scaling: the factor by which a classifier's logits are divided so that its scores are calibrated."""
 
 import math
 
@@ -13,13 +13,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T that makes the true classes likeliest: softmax(logits / T) with the least negative
     log-likelihood.
 
-    It does not change which class is called. Fit it on rows that neither trained the classifier nor are reported on.
+    It does not change the predicted class. Fit it on rows that neither trained the classifier nor are reported on.
 
     Source: Guo et al. 2017, arXiv:1706.04599. The loss is convex in 1 / T, so a bounded search finds its one valley.
 
     Args:
-        logits (Tensor): (N, K), N at least 1.
-        labels (Tensor): (N,), integers in 0..K-1; leave unlabelled rows out.
+        logits: (N, K), N at least 1.
+        labels: (N,), integers in 0..K-1; leave unlabelled rows out.
     Returns:
         float: in 0.05..20; above 1 for an over-confident classifier. Near a bound for one that is always right, or no
             better than chance.

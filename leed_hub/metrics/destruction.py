@@ -1,10 +1,10 @@
-"""Does an edit show a face at all: a cheap test of pixels for slabs, stripes, paint and fog, beside the source."""
+"""Whether an edit destroyed a face: a cheap test of its pixels against the source's."""
 
 import cv2
 import numpy as np
 
 # Lengths are in pixels of a face that is at most 256 px high, levels are of 255. On the London set's 80 pairs of a
-# neutral face and a smile, laid onto each other by their eyes, every sign stays below half its limit.
+# neutral face and a smile, aligned by their eyes, every sign stays below half its limit.
 FLAT_WINDOW = 7
 FLAT_DEVIATION, TEXTURED_DEVIATION = 0.6, 1.5
 CLIPPED, UNCLIPPED = 2, 6  # so near to 0 or 255, or farther
@@ -16,11 +16,11 @@ LIMITS = {"flattened": 0.03, "clipped": 0.02, "painted": 0.01, "edged": 0.006, "
 
 
 def destruction_signs(edited: np.ndarray, source: np.ndarray) -> dict[str, float]:
-    """What of a face was destroyed by an edit and cannot be an expression.
+    """Signs of destruction in an edit that no change of expression causes.
 
     Args:
-        edited (np.ndarray): (H, W, 3), uint8, RGB, the box around the face, at most 256 px high.
-        source (np.ndarray): the same box of the source.
+        edited: (H, W, 3), uint8, RGB, the box around the face, at most 256 px high.
+        source: the same box of the source.
     Returns:
         dict: shares of the box, 0..1:
             `flattened`: without any texture now (deviation below 0.6 levels in 7x7 px) and with some before;

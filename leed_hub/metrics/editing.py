@@ -1,4 +1,4 @@
-"""How near an edit comes to a target that is known exactly, and what it disturbs besides."""
+"""How close an edit is to an exactly known target, and what it changes elsewhere."""
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ PSNR_CEILING_DB = 100.0  # two equal pictures have infinite PSNR; one level in o
 class EditingMetrics:
     """Compare edits with exact targets, a triplet at a time; only a few sums per triplet are kept.
 
-    The headline is `error_ratio`: the error left inside the changed region, as a share of the error of doing nothing.
+    The main number is `error_ratio`: the error left in the changed region over the error of the unedited source.
     Returning the source scores 1, returning the target 0; an edit which harms more than it helps lies above 1. The
     changed region is where source and target differ by more than 8 of 255 levels in any channel, and 3 px around it.
 
-    Example:
+    Examples:
         >>> metrics = EditingMetrics()
         >>> source, target = np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 100, np.uint8)
         >>> metrics.update(edited=source, source=source, target=target, yaw_deg=0.0)
@@ -37,7 +37,7 @@ class EditingMetrics:
         """Start empty.
 
         Args:
-            seed (int): of the bootstrap behind `error_ratio_interval`.
+            seed: of the bootstrap behind `error_ratio_interval`.
         """
         self.seed = seed
         self._changed_error: list[float] = []  # sum of |edited - target| inside the changed region
@@ -53,10 +53,10 @@ class EditingMetrics:
         """Add one triplet.
 
         Args:
-            edited (np.ndarray): (H, W, 3), uint8, RGB, what the editor made of the source; H and W at least 11.
-            source (np.ndarray): the same shape and kind.
-            target (np.ndarray): the same shape and kind, what the editor should have made.
-            yaw_deg (float): how far the source's head is turned; 0 is frontal, the sign does not matter.
+            edited: (H, W, 3), uint8, RGB, what the editor made of the source; H and W at least 11.
+            source: the same shape and kind.
+            target: the same shape and kind, what the editor should have made.
+            yaw_deg: how far the source's head is turned; 0 is frontal, the sign does not matter.
         Raises:
             ValueError: if the pictures are not uint8 RGB of one size.
         """
@@ -71,7 +71,7 @@ class EditingMetrics:
                 f"EditingMetrics expected pictures of at least 11x11 px (SSIM's window), got {source.shape}."
             )
         edited, source, target = (image.astype(np.int32) for image in (edited, source, target))
-        changed = _changed_region(source, target)  # (H, W)
+        changed = changed_pixels(source, target)  # (H, W)
         self._changed_error.append(float(np.abs(edited - target)[changed].sum()))
         self._source_error.append(float(np.abs(source - target)[changed].sum()))
         self._unchanged_error.append(float(np.abs(edited - source)[~changed].sum()))
@@ -80,9 +80,9 @@ class EditingMetrics:
 
         # float32 costs SSIM up to 3e-5 on real pictures (1e-4 on flat ones); double would take 20 times as long.
         prediction, truth = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (edited, target))
-        self._ssim.append(float(structural_similarity_index_measure(prediction, truth, data_range=255.0)))
+        self._ssim.append(float(structural_similarity_index_measure(prediction, truth, data_range=255.0)))  # type: ignore[arg-type]
         if min(source.shape[:2]) >= LEAST_SIDE_FOR_VIF:
-            self._vif.append(float(visual_information_fidelity(prediction, truth)))
+            self._vif.append(visual_information_fidelity(prediction, truth).item())
         psnr = float(peak_signal_noise_ratio(prediction, truth, data_range=255.0))
         self._psnr.append(min(psnr, PSNR_CEILING_DB))
 
@@ -90,7 +90,7 @@ class EditingMetrics:
         """The error ratio of some of the triplets.
 
         Args:
-            chosen (np.ndarray | None): (n,), bool, in the order of `update`. None: all.
+            chosen: (n,), bool, in the order of `update`. None: all.
         Returns:
             float | None: summed edited error over summed source error; None if nothing was chosen or nothing changes.
         """
@@ -135,7 +135,7 @@ class EditingMetrics:
         }
 
 
-def _changed_region(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def changed_pixels(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(H, W), bool; the same region as `losses.changed_region` marks by default."""
     changed = np.abs(target - source).max(axis=2) > CHANGED_LEVELS
     changed = torch.from_numpy(changed)[None, None].float()

@@ -1,4 +1,4 @@
-"""Five movements of a face read off a mesh of landmarks, free of the picture's size and of how the head is held."""
+"""Five facial measures from a landmark mesh, independent of the picture's size and of head pose."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def face_features(landmarks: np.ndarray) -> np.ndarray:
     distance between the middles of the eyes, and heights count upwards.
 
     Args:
-        landmarks (np.ndarray): (468 or more, 3), MediaPipe's, as `FaceMesh` gives them: x right, y down, z away.
+        landmarks: (468 or more, 3), MediaPipe's, as `FaceMesh` gives them: x right, y down, z away.
     Returns:
         np.ndarray: (5,), in the order of `FEATURES`:
             `mouth_opening`: between the inner edges of the lips (`LIPS`);

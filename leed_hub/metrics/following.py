@@ -1,6 +1,7 @@
-"""Does what is made follow what was asked: correlation and slope over many pairs, beside a shuffled control."""
+"""How well edits follow their references: correlation and slope over many pairs, beside a shuffled control."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,10 @@ def following_scores(asked: np.ndarray, made: np.ndarray, names: Sequence[str], 
     for the same.
 
     Args:
-        asked (np.ndarray): (R, F), what each reference asks for.
-        made (np.ndarray): (N, R, F), what was made of each source; NaN where it could not be measured.
-        names (Sequence[str]): of the F features.
-        seed (int): of the derangements, and of the bootstrap over sources behind the intervals (95 %); the references
+        asked: (R, F), what each reference asks for.
+        made: (N, R, F), what was made of each source; NaN where it could not be measured.
+        names: of the F features.
+        seed: of the derangements, and of the bootstrap over sources behind the intervals (95 %); the references
             are taken as given.
     Returns:
         dict: `correlation`, `slope`, means over the features that have one, and `..._interval`; the same of
@@ -46,11 +47,11 @@ def following_scores(asked: np.ndarray, made: np.ndarray, names: Sequence[str], 
             None if movements is None else [_scores(movements[..., k], made[..., k], draws) for k in range(len(names))]
         )
         for kind in ("correlation", "slope"):
-            pairs = [(None, None)] * len(names) if scores is None else [score[kind] for score in scores]
+            pairs: list[Any] = [(None, None)] * len(names) if scores is None else [score[kind] for score in scores]
             for name, (value, rounds) in zip(names, pairs, strict=True):
                 result["features"][name] |= _with_interval(kind + suffix, value, rounds)
             known = [pair for pair in pairs if pair[0] is not None]
-            value = float(np.mean([value for value, _ in known])) if known else None
+            value = float(np.mean([pair[0] for pair in known])) if known else None
             rounds = np.mean([rounds for _, rounds in known], axis=0) if known else None
             result |= _with_interval(kind + suffix, value, rounds)
     return result

@@ -1,9 +1,10 @@
-"""What a frozen representation still tells about the expression: the accuracy of fresh probes, beside chance."""
+"""What a frozen representation still holds of the expression: the accuracy of fresh probes, beside chance."""
 
 import copy
 
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
 HIDDEN_WIDTH = 128
@@ -22,7 +23,7 @@ def probe_leakage(
     """Train a linear and a two-layer probe on frozen features, and test them on rows they never saw.
 
     Features are standardised by the training part. Each step draws a class-balanced batch, so a probe gains nothing
-    from knowing which class is common, and balanced accuracy is what to read. A tenth of the training part decides
+    from class frequencies; balanced accuracy is the number to use. A tenth of the training part decides
     which of a probe's states is kept, for an overfitted probe would understate what leaks. Rows without a label, and
     of classes which one of the two parts lacks, are left out.
 
@@ -30,11 +31,11 @@ def probe_leakage(
     arXiv:1610.01644. The choice of probes and their training is ours.
 
     Args:
-        train_features (Tensor): (N, D).
-        train_labels (Tensor): (N,), integers, -1 for unlabelled.
-        test_features (Tensor): (M, D), best of other persons.
-        test_labels (Tensor): (M,).
-        seed (int): of the probes' weights and batches. torch's global random state is neither read nor moved.
+        train_features: (N, D).
+        train_labels: (N,), integers, -1 for unlabelled.
+        test_features: (M, D), best of other persons.
+        test_labels: (M,).
+        seed: of the probes' weights and batches. torch's global random state is neither read nor moved.
     Returns:
         dict: `linear_accuracy`, `mlp_accuracy` (balanced: mean recall on the test part), `linear_plain_accuracy`,
             `mlp_plain_accuracy` (share of rows), `chance_balanced` (1/K), `chance_majority` (the most frequent class'
@@ -52,7 +53,9 @@ def probe_leakage(
         train_x, train_y = _rows_of_classes(train_features, train_labels, classes)
         test_x, test_y = _rows_of_classes(test_features, test_labels, classes)
         mean, deviation = train_x.mean(dim=0), train_x.std(dim=0, unbiased=False)
-        deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))  # a constant tells nothing
+        deviation = torch.where(
+            deviation > 1e-6, deviation, torch.ones_like(deviation)
+        )  # a constant feature holds nothing
         train_x, test_x = (train_x - mean) / deviation, (test_x - mean) / deviation
 
         result = {}
@@ -62,7 +65,7 @@ def probe_leakage(
             _train_probe(probe, train_x, train_y, decay, generator)
             with torch.no_grad():
                 predicted = probe(test_x).argmax(dim=1)
-            result[f"{name}_accuracy"] = _balanced_accuracy(predicted, test_y)
+            result[f"{name}_accuracy"] = float(balanced_accuracy_score(test_y, predicted))
             result[f"{name}_plain_accuracy"] = float((predicted == test_y).float().mean())
     return {
         **result,
@@ -117,9 +120,3 @@ def _train_probe(probe: nn.Module, features: Tensor, labels: Tensor, decay: floa
                 best_loss, best_weights = held_out_loss, copy.deepcopy(probe.state_dict())
     if best_weights is not None:
         probe.load_state_dict(best_weights)
-
-
-def _balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Mean recall; every class 0..K-1 occurs in `labels`."""
-    hits = labels[predicted == labels].bincount(minlength=int(labels.max()) + 1)
-    return float((hits / labels.bincount()).mean())

@@ -1,4 +1,4 @@
-"""How well expressions are recognised: right or wrong, class by class, and how far confidence can be trusted."""
+"""Recognition scores: accuracy, scores by class, and calibration."""
 
 import math
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str
     Such a class keeps its place in `per_class`, with support 0 and None for its scores.
 
     Args:
-        logits (Tensor): (N, K), N at least 1.
-        labels (Tensor): (N,), integers in 0..K-1; leave unlabelled rows out.
-        class_names (Sequence[str]): the K names, in the logits' order.
+        logits: (N, K), N at least 1.
+        labels: (N,), integers in 0..K-1; leave unlabelled rows out.
+        class_names: the K names, in the logits' order.
     Returns:
         dict: `n`; `accuracy` and `accuracy_interval` ([low, high], Wilson 95 %); `macro_f1`; `balanced_accuracy` (mean
             recall); `accuracy_at_80_coverage` (over the 80 % of rows, rounded up, with the highest confidence);
@@ -57,10 +57,10 @@ def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str
     support = labels.bincount(minlength=n_classes)
     occurs = support > 0
 
-    options = {"num_classes": n_classes, "average": "none"}
-    recall = multiclass_recall(predicted, labels, **options)
-    precision = multiclass_precision(predicted, labels, **options)
-    f1 = multiclass_f1_score(predicted, labels, **options)
+    recall, precision, f1 = (
+        score(predicted, labels, n_classes, average="none")
+        for score in (multiclass_recall, multiclass_precision, multiclass_f1_score)
+    )
     most_confident = confidence.argsort(descending=True, stable=True)[: math.ceil(COVERAGE * len(labels))]
 
     return {

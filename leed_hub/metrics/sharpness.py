@@ -1,26 +1,25 @@
-"""How sharp mouth and eyes are: the variance of the Laplacian, a measure of focus that needs no target."""
+"""Sharpness of mouth and eyes: the variance of the Laplacian, a focus measure that needs no target."""
 
 import cv2
 import numpy as np
 
 from leed_hub.metrics.face_geometry import eye_boxes, face_box, mouth_box
 
-FACE_PX = 256  # larger faces are reduced to this height first, so that no finer grain counts than a viewer sees
+FACE_PX = 256  # larger faces are reduced to this height first, so that detail finer than a viewer sees does not count
 REGIONS = ("mouth", "eyes")
 
 
 def face_sharpness(picture: np.ndarray, landmarks: np.ndarray) -> dict[str, float]:
     """The variance of the Laplacian of luma in the boxes around mouth and eyes.
 
-    Only pictures of one face in one place can be compared, an edit with its source or with its target, and by the same
-    landmarks. A mouth that opens shows edges which a closed one has not, so of an edit beside its source the eyes say
-    more; beside a target both do.
+    Comparable only between pictures of the same face in the same place, by the same landmarks: an edit with its source
+    or target. An opening mouth adds edges, so against the source the eyes are the better measure.
 
     Source: Pech-Pacheco et al. 2000, doi 10.1109/ICPR.2000.903548.
 
     Args:
-        picture (np.ndarray): (H, W, 3), uint8, RGB.
-        landmarks (np.ndarray): (468 or more, 2 or 3), a face mesh in pixels of the picture.
+        picture: (H, W, 3), uint8, RGB.
+        landmarks: (468 or more, 2 or 3), a face mesh in pixels of the picture.
     Returns:
         dict: `mouth`, and `eyes`, the mean of both; in squared levels of 255.
     """

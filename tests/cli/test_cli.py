@@ -5,20 +5,17 @@ import io
 import json
 
 import pytest
-from conftest import YUNET, missing
+from conftest import EXAMPLES
 from PIL import Image
 from typer.testing import CliRunner
 
 from leed_hub.cli import app
-from leed_hub.images import is_marked_edited
+from leed_hub.media.provenance import is_marked_edited
 
 
 @pytest.fixture
-def faces(shared):
-    if not YUNET.is_file():
-        missing("../shared/models/face_detection_yunet.onnx")
-    london = shared / "corpora" / "london"
-    return london / "neutral_front" / "016_03.jpg", london / "smiling_front" / "103_08.jpg"
+def faces():
+    return EXAMPLES / "source.png", EXAMPLES / "happiness.png"
 
 
 def run(*arguments) -> object:
@@ -44,9 +41,9 @@ def test_edit_takes_all_faces(faces, tmp_path):
 
 def test_edit_video_writes_a_marked_video(faces, tmp_path):
     import numpy as np
-    from test_video import make_video
+    from made_video import make_video
 
-    from leed_hub.video import VideoFrames, is_marked_edited
+    from leed_hub.media.video import VideoFrames, is_marked_edited
 
     source = make_video(tmp_path / "source.mp4", [np.asarray(Image.open(faces[0]).convert("RGB"))] * 3, sound="aac")
     done = run("edit-video", source, faces[1], "-o", tmp_path / "out.mp4", "--strength", "0.8", "--face", "0")
@@ -56,7 +53,28 @@ def test_edit_video_writes_a_marked_video(faces, tmp_path):
     assert is_marked_edited(tmp_path / "out.mp4")
 
 
-def test_classify_prints_the_same_reading_in_every_format(faces):
+def test_read_video_still_works_and_names_its_successor(faces, tmp_path):
+    import numpy as np
+    from made_video import make_video
+
+    video = make_video(tmp_path / "v.mp4", [np.asarray(Image.open(faces[1]).convert("RGB"))] * 2)
+    tables = []
+    for name in ("classify-video", "read-video"):
+        done = run(name, video, "-o", tmp_path / f"{name}.csv")
+        assert done.exit_code == 0, done.output
+        assert done.stderr == ("" if name == "classify-video" else "Note: read-video is now called classify-video.\n")
+        tables.append((tmp_path / f"{name}.csv").read_text())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(("options", "noted"), [(["--aligner", "yunet"], False), (["--detector", "auto"], True)])
+def test_former_names_of_detectors_work_and_are_noted_once(options, noted, faces):
+    done = run("classify", faces[1], "--format", "csv", *options)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("is now called") == noted
+
+
+def test_classify_prints_the_same_prediction_in_every_format(faces):
     table, as_json, as_csv = (run("classify", faces[1], "--format", form) for form in ("table", "json", "csv"))
     (face,) = json.loads(as_json.stdout)
     (row,) = csv.DictReader(io.StringIO(as_csv.stdout))

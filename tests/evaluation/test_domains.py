@@ -12,9 +12,9 @@ from probes import nearest_mean
 
 import leed_hub.data
 from leed_hub.errors import CorpusError
-from leed_hub.evaluation import evaluate_domains, record_in_card
-from leed_hub.labels import EXPRESSIONS
+from leed_hub.evaluation import Domains, record_in_card
 from leed_hub.models.card import CardFacts
+from leed_hub.models.labels import EXPRESSIONS
 from leed_hub.models.leed import LEEDConfig, LEEDModel
 
 SIDE = 16
@@ -110,7 +110,7 @@ def two_codes(green, blue):
 
 
 def test_one_code_tells_no_domain_and_finds_photographs_among_renders(corpora):
-    result = evaluate_domains(Reader(one_code), "people", "faces")
+    result = Domains(people_dir="people", data_dir="faces").run(Reader(one_code))
     assert result["domain_from_expression_code"] < 0.65
     assert result["domain_from_neutral_point"] > 0.95  # the probe finds a domain where there is one
     assert result["retrieval_across"] == 1.0 and result["n_looked_up"] == 12
@@ -120,22 +120,22 @@ def test_one_code_tells_no_domain_and_finds_photographs_among_renders(corpora):
 
 
 def test_two_codes_are_found_out(corpora):
-    result = evaluate_domains(Reader(two_codes), "people", "faces")
+    result = Domains(people_dir="people", data_dir="faces").run(Reader(two_codes))
     assert result["domain_from_expression_code"] > 0.95
     assert result["domain_from_expression_code_shuffled"] < 0.65
     assert result["retrieval_across"] < 0.3
 
 
 def test_only_the_persons_asked_for_are_looked_up_and_nobody_among_his_own_renders(corpora):
-    assert evaluate_domains(Reader(one_code), "people", "faces", persons=["011"])["n_looked_up"] == 12
+    assert Domains(people_dir="people", data_dir="faces", person=["011"]).run(Reader(one_code))["n_looked_up"] == 12
     with pytest.raises(CorpusError, match="no photograph to look up of 010"):
-        evaluate_domains(Reader(one_code), "people", "faces", persons=["010"])
-    assert evaluate_domains(Reader(one_code), "people", "faces", limit=5)["n_candidates"] == 5
+        Domains(people_dir="people", data_dir="faces", person=["010"]).run(Reader(one_code))
+    assert Domains(people_dir="people", data_dir="faces", limit=5).run(Reader(one_code))["n_candidates"] == 5
 
 
 def test_the_card_says_what_chance_is(corpora, tmp_path):
     model = LEEDModel(LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=8, expression_dim=4))
     model.save_pretrained(tmp_path, card=CardFacts())
-    record_in_card(model, tmp_path, evaluate_domains(Reader(one_code), "people", "faces"))
+    record_in_card(model, tmp_path, Domains(people_dir="people", data_dir="faces").run(Reader(one_code)))
     names = {entry["name"]: entry["protocol"] for entry in CardFacts.read(tmp_path).metrics}
     assert "dealt at random" in names["domain_from_expression_code"] and "chance 0.083" in names["retrieval_across"]

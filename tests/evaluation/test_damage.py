@@ -10,10 +10,10 @@ from PIL import Image
 
 import leed_hub.data
 from leed_hub import ExpressionEditor
-from leed_hub.evaluation import evaluate_damage, record_in_card
+from leed_hub.evaluation import Damage, record_in_card
 from leed_hub.evaluation.damage import fuzzed_pictures, strongest_of_each_category
-from leed_hub.labels import EXPRESSIONS
 from leed_hub.models.card import CardFacts
+from leed_hub.models.labels import EXPRESSIONS
 from leed_hub.models.leed import LEEDConfig, LEEDModel, LEEDOutput
 
 SIZE = 32
@@ -50,11 +50,13 @@ def corpora(monkeypatch):
 def editor() -> ExpressionEditor:
     torch.manual_seed(0)
     config = LEEDConfig(image_size=SIZE, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
-    return ExpressionEditor(LEEDModel(config), aligner="none")
+    return ExpressionEditor(LEEDModel(config), detector="none")
 
 
 def measure(editor: ExpressionEditor, **options) -> dict:
-    return evaluate_damage(editor, "mine", "nowhere", "train", "nowhere", **{"n_fuzzed": 40} | options)
+    return Damage(
+        corpus="mine", data_dir="nowhere", split="train", faces_dir="nowhere", **{"fuzzed": 40} | options
+    ).run(editor)
 
 
 def test_an_editor_that_hardly_moves_anything_breaks_nothing(corpora, editor):
@@ -78,7 +80,7 @@ def test_loud_paint_is_found_and_weakened(corpora, editor, monkeypatch):
 
     monkeypatch.setattr(editor.model, "decode", painted)
     assert measure(editor)["weakened_share"] == 1
-    monkeypatch.setattr("leed_hub.damage.MOST_GARISH", 1.0)  # a pipeline that lets everything pass
+    monkeypatch.setattr("leed_hub.pipelines.damage.MOST_GARISH", 1.0)  # a pipeline that lets everything pass
     careless = measure(editor)
     assert careless["weakened_share"] == 0 and careless["broken_share"] == 1
     assert careless["fuzzed_broken_share"] > 0.5

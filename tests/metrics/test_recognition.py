@@ -6,7 +6,6 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import tensor
 
 from leed_hub.metrics import recognition_scores
-from leed_hub.metrics.intervals import wilson_interval
 
 NAMES = ("neutral", "happiness", "sadness")
 
@@ -74,12 +73,6 @@ def test_accuracy_at_80_coverage_leaves_out_the_least_confident_fifth():
     logits = torch.cat([logits_for([0, 0, 1, 1], 5.0), logits_for([2], 0.5)])
     result = recognition_scores(logits, tensor([0, 0, 1, 1, 1]), NAMES)
     assert result["accuracy"] == pytest.approx(4 / 5) and result["accuracy_at_80_coverage"] == 1.0
-
-
-def test_wilson_interval_by_hand():
-    assert wilson_interval(50, 100) == pytest.approx([0.40383, 0.59617], abs=1e-5)
-    assert wilson_interval(0, 10) == pytest.approx([0.0, 0.27753], abs=1e-5)
-    assert wilson_interval(10, 10) == pytest.approx([0.72247, 1.0], abs=1e-5)
 
 
 def test_scores_can_be_written_as_json():

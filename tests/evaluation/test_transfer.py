@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from leed_hub.cli import app
 from leed_hub.errors import ConfigError, CorpusError, NoFaceError
-from leed_hub.evaluation import FaceIdentity, FaceMesh, evaluate_transfer, record_in_card
+from leed_hub.evaluation import FaceIdentity, FaceMesh, Transfer, record_in_card
+from leed_hub.evaluation.transfer import default_networks
 from leed_hub.metrics.face_geometry import FEATURES
 from leed_hub.models.card import CardFacts
-from leed_hub.pipelines import ExpressionEditor
+from leed_hub.pipelines.editor import ExpressionEditor
 
 N_SOURCES, N_REFERENCES = 12, 8
 NEUTRAL_LEVEL = 128
@@ -67,7 +68,7 @@ class Mover:
 
 
 def measure(editor, folders, **options):
-    return evaluate_transfer(editor, *folders, mesh=stub_mesh, **options)
+    return Transfer(sources=folders[0], references=folders[1]).run(editor, mesh=stub_mesh, **options)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.5, -1.0])
@@ -203,17 +204,17 @@ def test_folders_without_use_are_refused(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     follow = Mover(folders[1])
     with pytest.raises(CorpusError, match="nowhere is no folder"):
-        evaluate_transfer(follow, folders[0], tmp_path / "nowhere", mesh=stub_mesh)
+        Transfer(sources=folders[0], references=tmp_path / "nowhere").run(follow, mesh=stub_mesh)
     with pytest.raises(CorpusError, match="no picture of an expression"):
-        evaluate_transfer(follow, folders[0], tmp_path / "empty", mesh=stub_mesh)
+        Transfer(sources=folders[0], references=tmp_path / "empty").run(follow, mesh=stub_mesh)
     with pytest.raises(CorpusError, match="same face"):
-        evaluate_transfer(follow, tmp_path / "empty", folders[1], mesh=stub_mesh)
+        Transfer(sources=tmp_path / "empty", references=folders[1]).run(follow, mesh=stub_mesh)
 
 
 def test_the_result_is_json_and_goes_into_the_card(folders, tmp_path):
     result = measure(Mover(folders[1], 0.5), folders, identity=describe)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    model = ExpressionEditor.from_pretrained(aligner="none").model
+    model = ExpressionEditor.from_pretrained(detector="none").model
     model.save_pretrained(tmp_path / "saved")
     record_in_card(model, tmp_path / "saved", result)
     record_in_card(model, tmp_path / "saved", result)
@@ -225,6 +226,7 @@ def test_the_result_is_json_and_goes_into_the_card(folders, tmp_path):
 
 def test_absent_judges_are_named_with_what_installs_them(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    default_networks.cache_clear()
     with pytest.raises(ConfigError, match="pip install --no-deps mediapipe"):
         FaceMesh()
     with pytest.raises(ConfigError, match=r"leed-hub\[evaluate\]"):

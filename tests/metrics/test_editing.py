@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 
 from leed_hub.losses.reconstruction import changed_region
 from leed_hub.metrics import EditingMetrics
-from leed_hub.metrics.editing import _changed_region
+from leed_hub.metrics.editing import changed_pixels
 
 SIZE = 16
 
@@ -78,7 +78,7 @@ def test_changed_region_is_the_losses_region():
     target = (source.astype(int) + np.random.default_rng(3).integers(0, 10, source.shape)).clip(0, 255).astype(np.uint8)
     target[6:, :] = source[6:, :]
     tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1 for image in (source, target)]
-    region = _changed_region(source.astype(int), target.astype(int))
+    region = changed_pixels(source.astype(int), target.astype(int))
     assert 0 < region.sum() < region.size
     assert np.array_equal(region, changed_region(*tensors)[0, 0].numpy())
 

@@ -1,0 +1,202 @@
+"""`leed-hub classify` and `classify-video`."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, progress_bar
+from leed_hub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from leed_hub.pipelines.batch import PicturePrediction
+    from leed_hub.pipelines.recognizer import ExpressionRecognizer
+
+
+class Format(StrEnum):
+    """What `classify` prints."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def classify(
+    images: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .csv file; if it exists, continue it.")
+    ] = None,
+    output_format: Annotated[Format, typer.Option("--format", help="What to print without --output.")] = Format.table,
+    batch_size: Annotated[int, typer.Option(help="Faces per call of the network.")] = 32,
+    workers: Annotated[int, typer.Option(help="Threads that open pictures and detect faces.")] = 2,
+    model: Model = None,
+    detector: Detector = "yunet",
+) -> None:
+    """Predict the apparent expression of every face in IMAGES: what it looks like, not what the person feels.
+
+    A picture that cannot be read is reported and skipped; if it was named itself, the exit code is 2.
+    """
+    with plain_errors():
+        from leed_hub.pipelines.batch import find_pictures
+        from leed_hub.pipelines.recognizer import ExpressionRecognizer
+        from leed_hub.pipelines.tables import PictureTable, continued_table
+
+        if output and output_format is Format.json:
+            raise ConfigError("--output writes CSV; leave --format json out.")
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")  # a file name may hold bytes that are no text
+        pictures = list(dict.fromkeys(find_pictures(images)))
+        recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
+        count = PredictionCount(batch_size, workers, named=frozenset(images))
+        if output:
+            with continued_table(output, recognizer.labels, pictures) as (table, left):
+                count.classify(recognizer, left, table.write)
+            held = f"; {len(pictures) - len(left)} were in it already" if len(left) < len(pictures) else ""
+            print(f"Wrote {output} ({count}{held}).")
+        elif output_format is Format.csv:
+            table = PictureTable(sys.stdout, recognizer.labels)
+            count.classify(recognizer, pictures, table.write, shows_bar=not sys.stdout.isatty())
+        else:
+            rows: list[dict] = []
+            count.classify(recognizer, pictures, lambda prediction: rows.extend(printed_rows(prediction)))
+            print_rows(rows, output_format)
+        if len(pictures) > 1 and (count.unreadable or count.without_face) and not output:
+            print(f"{count}.", file=sys.stderr)
+        if count.has_failed:
+            raise typer.Exit(2)
+
+
+@dataclass
+class PredictionCount:
+    """What `classify` has seen so far; `named` are the paths on the command line, for which an error matters more."""
+
+    batch_size: int
+    workers: int
+    named: frozenset[Path]
+    pictures: int = 0
+    faces: int = 0
+    without_face: int = 0
+    unreadable: int = 0
+    has_failed: bool = False
+
+    def __str__(self) -> str:
+        text = f"{self.pictures} picture{'s' * (self.pictures != 1)}, {self.faces} face{'s' * (self.faces != 1)}"
+        failures = {"without a face": self.without_face, "unreadable": self.unreadable}
+        return text + "".join(f", {number} {what}" for what, number in failures.items() if number)
+
+    def classify(
+        self,
+        recognizer: "ExpressionRecognizer",
+        pictures: Sequence[Any],
+        write: Callable[["PicturePrediction"], None],
+        *,
+        shows_bar: bool = True,
+    ) -> None:
+        """Classify the pictures, pass each prediction to `write`, and report on stderr what could not be read."""
+        from leed_hub.pipelines.batch import classify_many
+
+        predictions: Any = classify_many(recognizer, pictures, batch_size=self.batch_size, workers=self.workers)
+        with (
+            progress_bar("Pictures", len(pictures), is_shown=shows_bar and len(pictures) > 1) as advance,
+            closing(predictions),
+        ):
+            for prediction in predictions:
+                write(prediction)
+                self.pictures += 1
+                self.faces += len(prediction.faces)
+                if prediction.error and prediction.picture in self.named:
+                    self.unreadable, self.has_failed = self.unreadable + 1, True
+                    print(f"Error: {prediction.error}", file=sys.stderr)
+                elif prediction.error:
+                    self.unreadable += 1
+                    print(f"Left out {prediction.picture}: {prediction.error}", file=sys.stderr)
+                elif not prediction.faces:
+                    self.without_face += 1
+                    if prediction.picture in self.named:
+                        print(f"{prediction.picture.name}: no face found.", file=sys.stderr)
+                advance()
+
+
+def printed_rows(prediction: "PicturePrediction") -> list[dict]:
+    """A picture's faces as `classify` prints them."""
+    return [
+        {
+            "image": str(prediction.picture),
+            "face": number,
+            "expression": face.label,
+            "box": [round(edge, 1) for edge in face.box],
+            "scores": {name: round(score, 4) for name, score in face.scores.items()},
+        }
+        for number, face in enumerate(prediction.faces)
+    ]
+
+
+def print_rows(rows: list[dict], output_format: Format) -> None:
+    """All faces, as JSON or a table."""
+    if output_format is Format.json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("image", "face", "apparent expression", "score", "box (x0, y0, x1, y1)")
+    for row in rows:
+        box = ", ".join(f"{edge:.0f}" for edge in row["box"])
+        score = f"{row['scores'][row['expression']]:.2f}"
+        table.add_row(escape(Path(row["image"]).name), str(row["face"]), row["expression"], score, box)
+    Console().print(table)
+
+
+def classify_video(
+    video: Annotated[Path, typer.Argument(help="The video.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the table goes: .csv, a row a frame.")],
+    plot: Annotated[Path | None, typer.Option(help="Where a plot over time goes: .png.")] = None,
+    face: Annotated[str, typer.Option(help="Which face: largest, or a number, 0 being the largest.")] = "largest",
+    every: Annotated[int, typer.Option(help="Use every n-th frame only.")] = 1,
+    model: Model = None,
+    detector: Detector = "yunet",
+) -> None:
+    """Predict the apparent expression of one face over a VIDEO: what it looks like, not what the person feels."""
+    with plain_errors():
+        from leed_hub.media.video import VideoFrames
+        from leed_hub.pipelines import video_classification
+        from leed_hub.pipelines.plot import ExpressionPlot
+        from leed_hub.pipelines.recognizer import ExpressionRecognizer
+
+        recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
+        chart = ExpressionPlot(plot, recognizer.labels) if plot else None
+        frames = VideoFrames(video)
+        predictions = video_classification.classify_video(recognizer, frames, face=face_choice(face), every=every)
+        count = without_face = 0
+        total = frames.n_frames and -(-frames.n_frames // every)
+        with (
+            video_classification.frame_table(output, recognizer.labels) as table,
+            progress_bar("Frames", total) as advance,
+        ):
+            for prediction in predictions:
+                table.write(prediction)
+                if chart:
+                    chart.add(prediction.time_s, prediction.face.scores if prediction.face else None)
+                count += 1
+                without_face += prediction.face is None
+                advance()
+        print(f"Wrote {output} ({count} frames).")
+        if chart:
+            chart.save()
+            print(f"Wrote {plot}.")
+        if without_face:
+            print(f"Note: the face was not seen in {without_face} frames.", file=sys.stderr)
+
+
+@functools.wraps(classify_video)
+def read_video(**arguments: Any) -> None:
+    """The former name of `classify-video`."""
+    print("Note: read-video is now called classify-video.", file=sys.stderr)
+    classify_video(**arguments)

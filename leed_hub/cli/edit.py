@@ -1,0 +1,57 @@
+"""`leed-hub edit` and `edit-video`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leed_hub.cli.options import Detector, Model, face_choice, plain_errors
+
+Strength = Annotated[float, typer.Option(help="0 neutral, 1 as the reference, up to 2 exaggerated.")]
+Face = Annotated[str, typer.Option("--face", help="Which face: largest, all, or a number, 0 being the largest.")]
+
+
+def edit(
+    source: Annotated[Path, typer.Argument(help="The photograph to edit.")],
+    reference: Annotated[Path, typer.Argument(help="A face with the wanted expression.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .png, .jpg or .webp.")],
+    strength: Strength = 1.0,
+    face: Face = "largest",
+    model: Model = None,
+    detector: Detector = "yunet",
+) -> None:
+    """Give SOURCE the expression of REFERENCE; the result is marked as edited in its metadata."""
+    with plain_errors():
+        from leed_hub.media.provenance import save_edited
+        from leed_hub.pipelines.editor import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, detector=detector)
+        result = editor(source, reference, strength, face=face_choice(face))
+        save_edited(result.image, output, software=editor.software)
+        edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
+        size = f"{result.image.width}x{result.image.height}"
+        print(f"Wrote {output} ({size}, {edited}faces found by: {result.detector}).")
+        if result.note:
+            print(f"Note: {result.note}", file=sys.stderr)
+
+
+def edit_video(
+    source: Annotated[Path, typer.Argument(help="The video, or the picture, to edit.")],
+    reference: Annotated[Path, typer.Argument(help="A face with the wanted expression: a picture or a video.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .mp4.")],
+    strength: Strength = 1.0,
+    face: Face = "largest",
+    model: Model = None,
+    detector: Detector = "yunet",
+) -> None:
+    """Give a video the expression of a picture or a video, or a picture that of a video; the result is marked."""
+    with plain_errors():
+        from leed_hub.pipelines.editor import ExpressionEditor
+
+        editor = ExpressionEditor.from_pretrained(model, detector=detector)
+        result = editor.edit_video(source, reference, output, strength=strength, face=face_choice(face), progress=True)
+        sound = f"sound {result.sound}" if result.sound else "no sound"
+        print(f"Wrote {output} ({result.frames} frames, {sound}, faces found by: {result.detector}).")
+        if result.frames_without_face:
+            print(f"Note: no face was found in {result.frames_without_face} frames.", file=sys.stderr)

@@ -1,0 +1,50 @@
+"""`leed-hub push`, `push-corpus` and `export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leed_hub.cli.options import plain_errors
+
+Repository = Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where it goes on the Hub.")]
+Private = Annotated[bool, typer.Option("--private", help="Create the repository as private.")]
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="A saved model: config.json, model.safetensors, README.md.")],
+    repo_id: Repository,
+    private: Private = False,
+) -> None:
+    """Upload a saved model to the Hub."""
+    with plain_errors():
+        from leed_hub.hub import push_folder
+
+        print(push_folder(folder, repo_id, private=private))
+
+
+def push_corpus(
+    name: Annotated[str, typer.Argument(help="A corpus that may be passed on: rendered_faces or rendered_people.")],
+    data_dir: Annotated[Path, typer.Argument(help="Its folder or archive.")],
+    repo_id: Repository,
+    private: Private = False,
+) -> None:
+    """Upload a corpus to the Hub as a dataset, which `corpus: ORG/NAME` in a training config reads."""
+    with plain_errors():
+        from leed_hub.data import pushing
+
+        print(pushing.push_corpus(name, data_dir, repo_id, private=private))
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="FOLDER_OR_NAME", help="A folder, ORG/NAME on the Hub, editor or recognizer.")
+    ],
+    out_folder: Annotated[Path, typer.Argument(help="Where the graphs, config and card go.")],
+) -> None:
+    """Write a model as ONNX graphs that give the same numbers without torch."""
+    with plain_errors():
+        from leed_hub.models.export import export_folder
+
+        for path in export_folder(model, out_folder):
+            print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
