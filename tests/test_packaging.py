@@ -1,0 +1,113 @@
+"""What an installed leed_hub needs and holds."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import EXAMPLES, ROOT, missing
+
+# A sitecustomize that makes what the extras bring look as if it were not installed.
+NOT_CORE = [
+    *("accelerate", "av", "datasets", "face_alignment", "gradio", "gradio_client", "onnx", "onnxruntime"),
+    *("onnxscript", "pandas", "pyarrow", "sklearn", "tensorboard", "torchmetrics"),
+]
+CORE_ONLY = f"import sys; sys.modules.update(dict.fromkeys({NOT_CORE}))"
+EDIT = """
+import sys
+import leed_hub
+
+assert leed_hub.__file__.startswith({site!r}), leed_hub.__file__
+editor = leed_hub.ExpressionEditor.from_pretrained()
+editor({source!r}, {reference!r}).image.save("edited.png")
+print(leed_hub.ExpressionRecognizer.from_pretrained()({reference!r})[0].label)
+"""
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements) -> set[str]:
+    lines = (line.partition("#")[0].strip() for line in requirements)
+    return {re.split(r"[<>=\[ ;]", line)[0].lower().replace("_", "-") for line in lines if line}
+
+
+def test_requirements_of_the_space_hold_all_that_the_page_and_the_training_need():
+    extras = project()["optional-dependencies"]
+    needed = names(project()["dependencies"]).union(
+        *(names(extras[name]) for name in ("app", "face-alignment", "train", "video"))
+    )
+    assert names((ROOT / "requirements.txt").read_text().splitlines()) == needed - {"leed-hub"}
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, leed_hub; print([name for name in sys.modules if '.' not in name])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    for name in ("torch", "numpy", "cv2", "PIL", "timm", "huggingface_hub", "pydantic", "datasets", "gradio", "typer"):
+        assert f"'{name}'" not in loaded
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel's folder."""
+    try:
+        import hatchling  # noqa: F401
+    except ImportError:
+        missing("hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.mark.slow
+def test_wheel_holds_weights_cards_and_types(wheel):
+    package = wheel / "leed_hub"
+    held = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
+    assert {
+        "checkpoints/editor/model.safetensors",
+        "checkpoints/recognizer/model.safetensors",
+        "faces/weights/face_detection_yunet.onnx",
+        "faces/weights/LICENSE.md",
+        "model_cards/editor.md",
+        "model_cards/recognizer.md",
+        "py.typed",
+    } <= held
+    assert any(name.startswith("data/cards/") for name in held)
+
+
+@pytest.mark.slow
+def test_wheel_with_the_core_dependencies_alone_edits_and_classifies_a_photograph_offline(wheel, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "sitecustomize.py").write_text(CORE_ONLY)
+    code = EDIT.format(site=str(wheel), source=str(EXAMPLES / "source.png"), reference=str(EXAMPLES / "happiness.png"))
+    environment = {"PYTHONPATH": f"{tmp_path}:{wheel}", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path), "PATH": ""}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.strip() == "happiness"
+    with Image.open(tmp_path / "edited.png") as edited, Image.open(EXAMPLES / "source.png") as source:
+        assert edited.size == source.size
+        assert edited.convert("RGB").tobytes() != source.convert("RGB").tobytes()
+
+
+def test_a_missing_extra_is_named_in_one_sentence(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(CORE_ONLY)
+    code = """
+from leed_hub.errors import LeedHubError
+try:
+    import leed_hub.data.pushing
+except LeedHubError as error:
+    print(type(error).__name__, error)
+"""
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "HOME": str(tmp_path), "PATH": ""}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    sentence = 'MissingExtraError Reading corpora needs datasets: pip install "leed-hub[train]".'
+    assert said.stdout.strip() == sentence, said.stderr
