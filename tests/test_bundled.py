@@ -1,0 +1,57 @@
+"""The bundled weights make the edits and the numbers that README and card show."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES, ROOT
+from PIL import Image
+
+from leed_hub import ExpressionEditor
+from leed_hub.evaluation import Editing
+from leed_hub.models.card import CardFacts
+from leed_hub.models.checkpoint import BUNDLED
+
+GOLDEN = Path(__file__).with_name(
+    "golden_edit.png"
+)  # written anew with the weights: benchmarks/contact_sheet.py golden
+
+
+def test_an_edit_is_the_golden_one():
+    result = ExpressionEditor.from_pretrained()(EXAMPLES / "source.png", EXAMPLES / "happiness.png")
+    difference = np.abs(np.asarray(result.image, int) - np.asarray(Image.open(GOLDEN), int))
+    assert difference.mean() < 0.5 and (difference > 8).mean() < 0.001  # other CPUs round otherwise
+
+
+def measured_in_readme(row: str) -> float:
+    """The first number of the row of README's table whose first column begins so."""
+    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| {row}"))
+    return float(re.search(r"\d\.\d+", line.split("|")[2]).group())
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "corpus"),
+    [
+        ("edit: error left on 300 photograph triplets", "error_ratio", "Rendered people"),
+        ("the same on 300 posed heads", "error_ratio", "Rendered faces"),
+    ],
+)
+def test_readme_says_what_the_card_says(row, name, corpus):
+    (card,) = (
+        entry["value"]
+        for entry in CardFacts.read(BUNDLED / "editor").metrics
+        if (entry["name"], entry["dataset"]) == (name, corpus)
+    )
+    assert measured_in_readme(row) == round(card, 3)
+
+
+@pytest.mark.slow
+def test_the_cards_error_ratio_is_what_the_command_measures(shared):
+    folder = shared / "corpora" / "rendered_people" / "photographs_pairs_validation"
+    numbers = Editing(data=folder).run(ExpressionEditor.from_pretrained(detector="none"))
+    written = {
+        (entry["name"], entry["dataset"]): entry["value"] for entry in CardFacts.read(BUNDLED / "editor").metrics
+    }
+    for name in ("error_ratio", "error_ratio_wrong_reference"):
+        assert numbers[name] == pytest.approx(written[name, "Rendered people"], abs=0.003)
