@@ -64,8 +64,8 @@ def told(error: LeedHubError) -> gr.Error:
     return gr.Error(str(error), print_exception=False)
 
 
-def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Blocks:
-    """The page around two loaded pipelines."""
+def edit_tab(editor: ExpressionEditor) -> None:
+    """Two pictures in, the edited one out."""
 
     @on_gpu
     def edit(
@@ -98,6 +98,42 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         edited = str(folder / "edited.png")
         return (str(folder / "before.png"), edited), edited, note
 
+    with gr.Tab("Edit"):
+        with gr.Row():
+            with gr.Column():
+                with gr.Row():
+                    source = face_image("Source: whose face is edited", "edit-source")
+                    reference = face_image("Reference: whose expression it takes", "edit-reference")
+                strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
+                face = gr.Radio(
+                    [("the largest face", "largest"), ("all faces", "all")],
+                    value="largest",
+                    label="If the source shows several: edit",
+                    elem_id="edit-face",
+                )
+                consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
+                edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
+            with gr.Column():
+                result = gr.ImageSlider(
+                    label="Before / after", format="png", elem_id="edit-result", height=420, slider_position=25
+                )
+                download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
+                note = gr.Markdown(elem_id="edit-note")
+        edit_button.click(edit, [source, reference, strength, consent, face], [result, download, note], api_name="edit")
+        gr.Examples(
+            [
+                [str(EXAMPLES / "source.png"), str(EXAMPLES / f"{name}.png")]
+                for name in ("happiness", "surprise", "anger")
+            ],
+            [source, reference],
+            cache_examples=False,
+            label="Rendered examples",
+        )
+
+
+def classify_tab(recognizer: ExpressionRecognizer) -> None:
+    """A picture in, every face's apparent expression out."""
+
     @on_gpu
     def classify(image: str):
         """Read the apparent expression of every face; returns the picture with boxes, bars, and all numbers."""
@@ -121,61 +157,34 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
         numbers = [{"label": face.label, "scores": face.scores, "box": face.box} for face in faces]
         return marked, faces[0].scores, numbers
 
+    with gr.Tab("Classify"):
+        with gr.Row():
+            with gr.Column():
+                image = face_image("Photograph", "classify-image")
+                classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
+            with gr.Column():
+                boxes = gr.Image(
+                    label="Faces", format="png", interactive=False, buttons=["download"], elem_id="classify-boxes"
+                )
+                bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
+        with gr.Accordion("All faces, all numbers", open=False):
+            numbers = gr.JSON(show_label=False, elem_id="classify-numbers")
+        gr.Markdown(LIMITS)
+        classify_button.click(classify, [image], [boxes, bars, numbers], api_name="classify")
+        gr.Examples(
+            [[str(EXAMPLES / f"{name}.png")] for name in ("happiness", "surprise", "anger")],
+            [image],
+            cache_examples=False,
+            label="Rendered examples",
+        )
+
+
+def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Blocks:
+    """The page around two loaded pipelines."""
     with gr.Blocks(title="leed_hub", delete_cache=(300, 300), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
-        with gr.Tab("Edit"):
-            with gr.Row():
-                with gr.Column():
-                    with gr.Row():
-                        source = face_image("Source: whose face is edited", "edit-source")
-                        reference = face_image("Reference: whose expression it takes", "edit-reference")
-                    strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
-                    face = gr.Radio(
-                        [("the largest face", "largest"), ("all faces", "all")],
-                        value="largest",
-                        label="If the source shows several: edit",
-                        elem_id="edit-face",
-                    )
-                    consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
-                    edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
-                with gr.Column():
-                    result = gr.ImageSlider(
-                        label="Before / after", format="png", elem_id="edit-result", height=420, slider_position=25
-                    )
-                    download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
-                    note = gr.Markdown(elem_id="edit-note")
-            edit_button.click(
-                edit, [source, reference, strength, consent, face], [result, download, note], api_name="edit"
-            )
-            gr.Examples(
-                [
-                    [str(EXAMPLES / "source.png"), str(EXAMPLES / f"{name}.png")]
-                    for name in ("happiness", "surprise", "anger")
-                ],
-                [source, reference],
-                cache_examples=False,
-                label="Rendered examples",
-            )
-        with gr.Tab("Classify"):
-            with gr.Row():
-                with gr.Column():
-                    image = face_image("Photograph", "classify-image")
-                    classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
-                with gr.Column():
-                    boxes = gr.Image(
-                        label="Faces", format="png", interactive=False, buttons=["download"], elem_id="classify-boxes"
-                    )
-                    bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
-            with gr.Accordion("All faces, all numbers", open=False):
-                numbers = gr.JSON(show_label=False, elem_id="classify-numbers")
-            gr.Markdown(LIMITS)
-            classify_button.click(classify, [image], [boxes, bars, numbers], api_name="classify")
-            gr.Examples(
-                [[str(EXAMPLES / f"{name}.png")] for name in ("happiness", "surprise", "anger")],
-                [image],
-                cache_examples=False,
-                label="Rendered examples",
-            )
+        edit_tab(editor)
+        classify_tab(recognizer)
     return demo
 
 
