@@ -131,4 +131,5 @@ def test_smiles_on_real_photographs(shared, tmp_path):
     assert (result["n"], result["n_unseen"]) == (5, 3)
     assert result["smiles_happy_probability"] > result["sources_happy_probability"] + 0.3
     assert result["edits_happy_probability"] > result["sources_happy_probability"] + 0.1
-    assert result["identity_kept"] >= 0.6 and result["identity_of_reference"] == 0.0
+    # Of 80 persons no edit is nearest to its reference; of five, one may be by chance.
+    assert result["identity_kept"] >= 0.6 and result["identity_of_reference"] <= result["identity_chance"]
