@@ -106,7 +106,12 @@ def main(
         },
         repeats,
     )
-    facts = {"unit": "ms, but MiB for peak_mib", "threads": threads, "repeats": repeats, "detector": editor.detector}
+    facts = {
+        "unit": "ms, but MiB for peak_mib",
+        "threads": threads,
+        "repeats": repeats,
+        "detector": editor.cropper.detector,
+    }
     report(LINES, measured | {"peak_mib": memory}, facts, json_file)
 
 

@@ -20,7 +20,6 @@ import typer
 from PIL import Image
 
 from leed_hub import ExpressionEditor
-from leed_hub.faces.alignment import crop_face
 from leed_hub.faces.detectors import build_detector
 from leed_hub.faces.tracking import FaceTracker, OneEuroFilter
 from leed_hub.pipelines.video_editing import SourcePicture, SourceVideo
@@ -113,10 +112,10 @@ def edited(editor, frames, code, make_filter) -> list[np.ndarray]:
 def code_flicker(editor, frames, faces, make_filter) -> float:
     """Mean change from frame to frame, of 255, of a picture's face brought to life by a face that does not stir."""
     tracker, source = FaceTracker("largest", make_filter), frames[0][1]
-    still, before, changes = SourcePicture(editor, source, "largest", 1.0, None), None, []
+    still, before, changes = SourcePicture(editor.session(source), 1.0), None, []
     for (time_s, photo, _), found in zip(frames, faces, strict=True):
-        matrix = editor._matrix(photo, tracker(found, time_s, photo)[0].face)
-        code = editor.model.encode(editor._tensor([crop_face(photo, matrix, editor.size)], 3)).expression_code
+        crops = editor.cropper.cut(photo, [tracker(found, time_s, photo)[0].face], "yunet").crops
+        code = editor.model.encode(editor.cropper.tensor(crops)).expression_code
         now = still(source, time_s, code).astype(np.float32)
         x0, y0, x1, y1 = (int(edge) for edge in faces[0][0].box)
         if before is not None:
@@ -147,7 +146,7 @@ def main(
     torch.set_num_threads(threads)
     editor, detector = ExpressionEditor.from_pretrained(detector="yunet"), build_detector("yunet")
     code = editor.encode_expression([EXAMPLES / "happiness.png"])
-    numbers: dict = {"frames": frames, "noise": NOISE, "detector": editor.detector}
+    numbers: dict = {"frames": frames, "noise": NOISE, "detector": editor.cropper.detector}
     for name, speed in (("still", 0.0), ("slow", 1.0), ("quick", 6.0)):
         made = video(frames, speed)
         faces = [detector(photo) for _, photo, _ in made]
@@ -174,7 +173,7 @@ def main(
     resnet = torchvision.models.resnet18().eval().to(memory_format=torch.channels_last)
     picture = torch.rand(1, 3, 224, 224).to(memory_format=torch.channels_last)
     photo = made[0][1]
-    moving, still = SourceVideo(editor, FaceTracker(), 1.0, None), SourcePicture(editor, photo, "largest", 1.0, None)
+    moving, still = SourceVideo(editor, FaceTracker(), 1.0, None), SourcePicture(editor.session(photo), 1.0)
     found = median_ms(
         {
             "resnet18": lambda: resnet(picture),
