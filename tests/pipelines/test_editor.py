@@ -5,6 +5,7 @@ import pytest
 from conftest import portrait
 from PIL import Image
 
+import leed_hub
 from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.errors import BadImageError, ConfigError, ModelLoadError, NoFaceError
 from leed_hub.models.checkpoint import BUNDLED
@@ -201,3 +202,30 @@ def test_weights_of_another_model_are_refused(tmp_path):
         ExpressionEditor.from_pretrained(BUNDLED / "recognizer")
     with pytest.raises(ModelLoadError, match="Folder not found"):
         ExpressionEditor.from_pretrained(tmp_path / "nowhere")
+
+
+def test_the_former_names_of_the_api_still_work_and_say_so(editor, recognizer, neutral, smile):
+    with pytest.warns(DeprecationWarning, match="`aligner` is now called `detector`"):
+        former = ExpressionEditor.from_pretrained(aligner="none")
+    assert former.cropper.detector == "none"
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        result = editor(neutral, smile, aligner="yunet")
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        assert result.aligner == result.detector == "yunet"
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        (face,) = recognizer(smile, aligner="yunet")
+    assert face.detector == "yunet"
+    for name, successor in leed_hub._FORMER.items():
+        with pytest.warns(DeprecationWarning, match=f"{name} is now called {successor}"):
+            assert getattr(leed_hub, name) is getattr(leed_hub, successor)
+
+
+def test_the_edited_crops_are_cut_out_of_the_edited_picture(editor, neutral, smile):
+    result = editor(neutral, smile)
+    faces = editor.cropper.cut(np.asarray(result.image), result.faces, "yunet")
+    assert np.array_equal(pixels(result.crops[0]), faces.crops[0])
+
+
+def test_a_session_draws_what_a_call_does(editor, neutral, smile):
+    drawn = editor.session(neutral).render(editor.encode_expression([smile]), 0.7)
+    assert np.array_equal(pixels(drawn.image), pixels(editor(neutral, smile, 0.7).image))
