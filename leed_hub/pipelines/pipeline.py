@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -64,7 +63,7 @@ class Pipeline(Generic[ModelT]):
             ModelLoadError: if the weights are missing or broken.
             HubError: if the Hub has no such model or cannot be reached.
         """
-        source = Path(BUNDLED / cls.bundled_name) if name_or_folder is None else name_or_folder
+        source = BUNDLED / cls.bundled_name if name_or_folder is None else name_or_folder
         model = cls.model_class.from_pretrained(source, **hub_options)
         return cls(model, detector=renamed(detector, aligner) or "yunet", device=device)
 

@@ -5,14 +5,14 @@ Only the expression changes: each frame is edited within its own face crop, so t
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from leed_hub.errors import ConfigError, NoFaceError
@@ -103,15 +103,11 @@ def edit_video(
         frames, matrix = source_video, {"matrix": timing.matrix}
         width, height = timing.width, timing.height
     count = 0
-    with (
-        VideoWriter(output, timing, size=(width, height), software=editor.software, **matrix) as writer,
-        _bar(timing.n_frames) if progress else nullcontext() as advance,
-    ):
-        for time_s, photo in frames:
+    with VideoWriter(output, timing, size=(width, height), software=editor.software, **matrix) as writer:
+        console = Console(stderr=True)
+        for time_s, photo in track(frames, "Frames", timing.n_frames, console=console, disable=not progress):
             writer.write(time_s, edit(photo, float(time_s), code_at(float(time_s))))
             count += 1
-            if advance:
-                advance()
         edit.check()
     lost = getattr(code_at, "frames_without_face", 0)
     return VideoEditResult(count, edit.frames_without_face, lost, writer.sound, edit.detector)
@@ -228,20 +224,3 @@ class SourceVideo:
         raise ConfigError(
             f"There is no face number {self.tracker.choice}: no frame of the source shows more than {self.most_faces}."
         )
-
-
-class _bar:
-    """A progress bar as a context; gives a function that moves it by a frame."""
-
-    def __init__(self, total: int | None):
-        self.total = total
-
-    def __enter__(self):
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        self.progress = Progress(*columns)
-        self.progress.start()
-        task = self.progress.add_task("Frames", total=self.total)
-        return lambda: self.progress.advance(task)
-
-    def __exit__(self, *_) -> None:
-        self.progress.stop()
