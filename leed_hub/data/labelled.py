@@ -21,16 +21,22 @@ from leed_hub.media.images import load_image
 logger = logging.getLogger(__name__)
 
 
+class CropDegradation(Degradation):
+    """As the editor's, but blurred further: up to 1.4 pixels of FER2013's 48."""
+
+    BLUR_SIGMA = (0.003, 0.03)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecognitionViews:
     """The random half of the recogniser's preprocessing."""
 
-    geometry: Affine = field(default_factory=lambda: Affine(scale=0.1, shift=0.06, rotation_deg=15))
+    geometry: Affine = field(default_factory=lambda: Affine(scale=0.12, shift=0.06, rotation_deg=18))
     color_jitter: ColorJitter = field(
         default_factory=lambda: ColorJitter(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0)
     )
-    degradation: Degradation = field(
-        default_factory=lambda: Degradation(grey=0, blurred=0.25, small=0.25, noisy=0.4, compressed=0.25)
+    degradation: CropDegradation = field(
+        default_factory=lambda: CropDegradation(grey=0, blurred=0.25, small=0.25, noisy=0.4, compressed=0.25)
     )
     erased_share: float = 0.25
 
@@ -103,17 +109,23 @@ class LabelledFaces:
         labels: (N,) integers.
         balance: a category of n pictures is drawn as often as n ** (1 - balance) says: 0 as the pictures are, 1 every
             category equally often.
+        mixup: alpha of mixup (Zhang et al. 2018, arXiv:1710.09412): each picture of a batch is blended with another,
+            whose share is the smaller side of a draw from Beta(alpha, alpha), one a batch; 0 is off.
     """
 
-    def __init__(self, images: Tensor | JoinedPictures, labels: Tensor, *, balance: float = 0.0):
-        self.images, self.labels, self.views = images, labels, RecognitionViews()
+    def __init__(self, images: Tensor | JoinedPictures, labels: Tensor, *, balance: float = 0.0, mixup: float = 0.0):
+        self.images, self.labels, self.views, self.mixup = images, labels, RecognitionViews(), mixup
         self.draw_weights = torch.bincount(labels)[labels].double() ** -balance if balance else None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-        """Random views of the indices (B,), or of as many balanced draws: `images` in [-1, 1], `labels`."""
+        """Random views of the indices (B,), or of as many balanced draws.
+
+        Returns:
+            dict: `images` in [-1, 1], `labels`; with mixup also `other_labels` (B,) and their `other_share` ().
+        """
         if self.draw_weights is not None:
             indices = torch.multinomial(self.draw_weights, len(indices), replacement=True, generator=generator)
         views = self.views
@@ -123,4 +135,11 @@ class LabelledFaces:
         images = apply_color_jitter(images, views.color_jitter.draw(len(indices), generator))
         images = degrade(images, torch.arange(len(indices)), views.degradation, generator)
         images = erase(images, views.erased_share, generator)
-        return {"images": images * 2 - 1, "labels": self.labels[indices].to(device)}
+        batch = {"images": images * 2 - 1, "labels": self.labels[indices].to(device)}
+        if self.mixup:
+            seed = int(torch.randint(2**31, (), generator=generator))
+            drawn = np.random.default_rng(seed).beta(self.mixup, self.mixup)
+            batch["other_share"] = torch.tensor(min(drawn, 1 - drawn), dtype=torch.float32, device=device)
+            batch["images"] = batch["images"].lerp(batch["images"].roll(1, 0), batch["other_share"])
+            batch["other_labels"] = batch["labels"].roll(1)
+        return batch

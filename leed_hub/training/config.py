@@ -114,7 +114,7 @@ class RecognitionData:
     Attributes:
         corpora: pictures are face crops unless an entry names a detector.
         validation: such an entry, to choose the best checkpoint on.
-        balance: how far rare categories are drawn more often, see `LabelledFaces`.
+        balance, mixup: how far rare categories are drawn more often and pictures are blended, see `LabelledFaces`.
         store: a folder for the crops of corpora that do not fit into memory, see `labelled_crops`.
         pretrained: start a timm backbone from its published weights.
     """
@@ -122,6 +122,7 @@ class RecognitionData:
     corpora: list[Entry]
     validation: Entry
     balance: NonNegativeFloat = 0.0
+    mixup: NonNegativeFloat = 0.0
     store: str | None = None
     pretrained: bool = False
 

@@ -180,7 +180,7 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
     return Recipe(
         model=network,
         discriminators=None,
-        feed=LabelledFaces(JoinedPictures(images), torch.cat(labels), balance=data.balance),
+        feed=LabelledFaces(JoinedPictures(images), torch.cat(labels), balance=data.balance, mixup=data.mixup),
         make_task=lambda network, discriminators: RecognitionTask(weights, network),
         evaluate=evaluate,
         score=lambda scores: scores["accuracy"],

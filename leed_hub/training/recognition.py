@@ -36,11 +36,19 @@ class RecognitionTask:
         """
         w, labels = self.losses, batch["labels"]
         output = self.model(batch["images"])
+
+        def classification(logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+            """Of blended pictures (mixup), each label counts by its picture's share."""
+            loss = expression_classification_loss(logits.float(), labels, label_smoothing=label_smoothing)
+            if "other_labels" not in batch:
+                return loss
+            others = batch["other_labels"]
+            other = expression_classification_loss(logits.float(), others, label_smoothing=label_smoothing)
+            return loss.lerp(other, batch["other_share"])
+
         terms = {
-            "classification": expression_classification_loss(
-                output.logits.float(), labels, label_smoothing=w.label_smoothing
-            ),
-            "adversary": expression_classification_loss(output.adversary_logits.float(), labels),
+            "classification": classification(output.logits, w.label_smoothing),
+            "adversary": classification(output.adversary_logits),
             "confusion": encoder_adversarial_loss(output.confusion_logits.float()),
         }
         terms["loss"] = terms["classification"] + terms["adversary"] + w.beta2 * terms["confusion"]

@@ -136,3 +136,19 @@ def test_a_batch_repeats_itself_and_lies_in_the_unit_range():
     assert first["images"].shape == (10, 3, 16, 16)
     assert first["images"].abs().max() <= 1
     assert torch.equal(first["labels"], drawn.labels)
+
+
+def test_mixup_blends_each_picture_with_another_and_names_both_labels():
+    feed, plain = faces(mixup=0.2), faces()
+    indices = torch.arange(len(feed))
+    shares = []
+    for seed in range(40):
+        batch = feed.batch(indices, torch.Generator().manual_seed(seed), CPU)
+        unmixed = plain.batch(indices, torch.Generator().manual_seed(seed), CPU)
+        share = batch["other_share"].item()
+        assert torch.equal(batch["other_labels"], unmixed["labels"].roll(1))
+        expected = (1 - share) * unmixed["images"] + share * unmixed["images"].roll(1, 0)
+        assert torch.allclose(batch["images"], expected, atol=1e-6)
+        shares.append(share)
+    assert min(shares) > 0 and max(shares) <= 0.5
+    assert sum(share < 0.05 for share in shares) > 20  # light: most batches keep their pictures nearly whole

@@ -61,3 +61,14 @@ def test_a_few_steps_learn_separable_classes_and_the_adversary_does_not_spoil_it
         optimizer.step()
     recognition.model.eval()
     assert (recognition.model(images).logits.argmax(1) == labels).all()
+
+
+def test_of_blended_pictures_each_label_counts_by_its_share():
+    recognition = task(RecognitionLosses(label_smoothing=0.0))
+    recognition.model.eval()
+    first = batch()
+    second = first | {"labels": first["labels"].roll(1)}
+    mixed = first | {"other_labels": second["labels"], "other_share": torch.tensor(0.25)}
+    of_first, of_second, of_both = (recognition.generator_losses(given, 0)[0] for given in (first, second, mixed))
+    for term in ("classification", "adversary"):
+        assert torch.isclose(of_both[term], 0.75 * of_first[term] + 0.25 * of_second[term])
