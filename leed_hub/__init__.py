@@ -9,9 +9,10 @@ from leed_hub.errors import LeedHubError
 if TYPE_CHECKING:
     from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
     from leed_hub.models.leed import LEEDConfig, LEEDModel
-    from leed_hub.pipelines.batch import PicturePrediction, classify_many
+    from leed_hub.pipelines.batch import PictureEdit, PicturePrediction, classify_many, edit_many
     from leed_hub.pipelines.editor import EditResult, EditSession, ExpressionEditor
     from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
+    from leed_hub.pipelines.tables import to_frame
     from leed_hub.pipelines.video_classification import FramePrediction, classify_video
 
 __version__ = "0.2.0"
@@ -27,9 +28,12 @@ __all__ = [
     "LEEDConfig",
     "LEEDModel",
     "LeedHubError",
+    "PictureEdit",
     "PicturePrediction",
     "classify_many",
     "classify_video",
+    "edit_many",
+    "to_frame",
 ]
 
 # Public name -> its module, imported at first use, so that importing leed_hub takes no time.
@@ -44,9 +48,12 @@ _HOMES = {
     "FramePrediction": "pipelines.video_classification",
     "LEEDConfig": "models.leed",
     "LEEDModel": "models.leed",
+    "PictureEdit": "pipelines.batch",
     "PicturePrediction": "pipelines.batch",
     "classify_many": "pipelines.batch",
     "classify_video": "pipelines.video_classification",
+    "edit_many": "pipelines.batch",
+    "to_frame": "pipelines.tables",
 }
 # Names of version 0.1.
 _FORMER = {

@@ -22,7 +22,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,6 +93,26 @@ def export_model(model: Model, out_folder: str | os.PathLike) -> list[Path]:
             for file_name in [*names, CONFIG]:
                 os.replace(unfinished / file_name, out_folder / file_name)
     return [out_folder / file_name for file_name in names]
+
+
+def onnx_recognize(model: ExpressionEncoderModel) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """`model.recognize` computed by ONNX Runtime on the CPU: images (B, C, S, S) -> logits (B, K), codes (B, D).
+
+    Raises:
+        ExportError: as `export_model` does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (graph,) = export_model(model, folder)
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(graph.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def recognize(images: Tensor) -> tuple[Tensor, Tensor]:
+        feed = {"image": images.float().cpu().contiguous().numpy()}
+        logits, codes = session.run(["logits", "expression_code"], feed)
+        return torch.from_numpy(logits), torch.from_numpy(codes)
+
+    return recognize
 
 
 class _EditorEncoder(nn.Module):

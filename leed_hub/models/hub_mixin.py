@@ -36,6 +36,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
 
     card_template: str | None = None  # a file of model_cards/
     config: Any
+    revision: str | None = None  # the Hub's commit that the weights come from
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # narrower than the mixin's: no arguments for the constructor
@@ -63,7 +64,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
             ModelLoadError: if config or weights are missing, broken, or do not belong together.
             HubError: if the Hub refuses or cannot be reached.
         """
-        folder = Path(path_or_id).expanduser()
+        folder, commit = Path(path_or_id).expanduser(), None
         if folder.is_dir():
             config_path, weights_path = files_of_folder(folder)
         else:
@@ -76,6 +77,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
                 local_files_only=local_files_only,
                 force_download=force_download,
             )
+            commit = config_path.parent.name  # the Hub's cache keeps each commit in a folder of its name
         config = read_config(config_path, cls._hub_mixin_init_parameters["config"].annotation)
         try:
             model = cls(config)
@@ -84,6 +86,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
                 f"{config_path} describes no network that can be built: {first_line(error)}"
             ) from error
         load_weights(model, weights_path)
+        model.revision = commit
         return model.eval().to(device)
 
     def save_pretrained(  # type: ignore[override]

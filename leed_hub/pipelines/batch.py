@@ -1,9 +1,10 @@
-"""Many pictures read one after another: decoded ahead by threads, their faces batched through the network.
+"""Many pictures one after another, read or edited; one that cannot be read does not stop the others.
 
     for prediction in classify_many(recognizer, find_pictures(["holiday/"])):
         print(prediction.picture, [face.label for face in prediction.faces], prediction.error)
 
-However many pictures there are, memory holds a few photographs and a few batches of small face crops.
+Pictures are decoded ahead by threads, and their faces go through the recogniser in batches. However many pictures there
+are, memory holds a few photographs and a few batches of small face crops.
 """
 
 import os
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from leed_hub.errors import BadImageError, ConfigError
+from leed_hub.errors import BadImageError, ConfigError, NoFaceError
 from leed_hub.pipelines.cropper import FaceCrops, Picture
+from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_strength
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -69,9 +71,64 @@ def classify_many(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
             raise ConfigError(f"{name} must be at least 1; got {value}.")
-    if isinstance(images, str | bytes | os.PathLike | Image.Image):
-        raise ConfigError("Several pictures are expected, such as a list of paths; got one picture.")
+    _check_several(images)
     return _predictions(recognizer, images, batch_size, workers, detector)
+
+
+@dataclass(frozen=True, eq=False)
+class PictureEdit:
+    """What became of one picture.
+
+    Attributes:
+        picture: as it was given.
+        result: the edit; None where there is no face, or the picture cannot be read.
+        error: why there is none, one sentence; None if there is one.
+    """
+
+    picture: Picture
+    result: EditResult | None
+    error: str | None = None
+
+
+def edit_many(
+    editor: ExpressionEditor,
+    sources: Iterable[Picture],
+    reference: Picture | list[Picture] | None,
+    strength: float = 1.0,
+    **options,
+) -> Iterator[PictureEdit]:
+    """Give the faces of any number of photographs one expression, which is read once.
+
+    Args:
+        editor: the pipeline.
+        sources: paths, bytes, PIL images or arrays; may be a generator.
+        reference, strength: as in a call of the editor.
+        **options: `weights`, `face` and `detector` of such a call.
+    Returns:
+        Iterator[PictureEdit]: one a source, in their order.
+    Raises:
+        BadImageError, NoFaceError, ConfigError: at once, if the reference or an option is no good.
+    """
+    _check_several(sources)
+    weights, detector = options.pop("weights", None), options.get("detector")
+    code, strength = None, check_strength(strength, reference)
+    if reference is not None:
+        references = reference if isinstance(reference, list) else [reference]
+        code = editor.encode_expression(references, weights, detector=detector)
+    return _edits(editor, sources, code, strength, options)
+
+
+def _edits(editor: ExpressionEditor, sources: Iterable[Picture], code, strength, options) -> Iterator[PictureEdit]:
+    for source in sources:
+        try:
+            yield PictureEdit(source, editor.session(source, **options).render(code, strength))
+        except (BadImageError, NoFaceError) as error:
+            yield PictureEdit(source, None, str(error))
+
+
+def _check_several(pictures: Iterable[Picture]) -> None:
+    if isinstance(pictures, str | bytes | os.PathLike | Image.Image):
+        raise ConfigError("Several pictures are expected, such as a list of paths; got one picture.")
 
 
 def find_pictures(paths: Iterable[str | os.PathLike]) -> Iterator[Path]:

@@ -76,12 +76,11 @@ class EditSession:
 
     def __init__(self, editor: "ExpressionEditor", photo: np.ndarray, faces: FaceCrops):
         self.photo, self.faces = photo, faces
-        self._model, self._size = editor.model, editor.cropper.size
-        with torch.inference_mode():
+        self._model, self._size, self._inference = editor.model, editor.cropper.size, editor.inference
+        with self._inference():
             self._crops = editor.cropper.tensor(faces.crops)
             self._encoding = self._model.encode(self._crops)
 
-    @torch.inference_mode()
     def draw(
         self, code: Tensor | None, strength: float = 1.0, presence: Sequence[float] | None = None
     ) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -99,8 +98,9 @@ class EditSession:
         strength = check_strength(strength, code)
         own = self._encoding.expression_code
         codes = torch.zeros_like(own) if code is None else code.expand(len(own), -1)
-        output, kept = softened(self._crops, self._model.decode(self._crops, self._encoding, codes, strength))
-        fields = [field.permute(0, 2, 3, 1).cpu().numpy() for field in (output.flow, output.mask, output.color)]
+        with self._inference():
+            output, kept = softened(self._crops, self._model.decode(self._crops, self._encoding, codes, strength))
+        fields = [field.permute(0, 2, 3, 1).float().cpu().numpy() for field in (output.flow, output.mask, output.color)]
         photo = self.photo
         # Each edit starts from the one before, so that none is lost where two meet.
         shares = presence or [1.0] * len(self._crops)
@@ -177,7 +177,6 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         chosen = None if faces is None else choose_faces(faces, face)
         return EditSession(self, photo, self.cropper.cut(photo, chosen, found_by))
 
-    @torch.inference_mode()
     def encode_expression(
         self, references: Sequence[Picture], weights: Sequence[float] | None = None, *, detector: str | None = None
     ) -> Tensor:
@@ -198,7 +197,8 @@ class ExpressionEditor(Pipeline[LEEDModel]):
                 which = "the reference picture" if len(references) == 1 else f"reference picture {number}"
                 raise NoFaceError(f"No face was found in {which}; use one where a face is well visible.")
             crops.append(found.crops[0])
-        codes = self.model.encode(self.cropper.tensor(crops)).expression_code
+        with self.inference():
+            codes = self.model.encode(self.cropper.tensor(crops)).expression_code
         mixture = torch.tensor(shares / shares.sum(), dtype=codes.dtype, device=codes.device)
         return mixture @ codes[None]
 

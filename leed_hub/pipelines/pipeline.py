@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -20,25 +22,53 @@ class Pipeline(Generic[ModelT]):
     Attributes:
         model: the network.
         cropper: what finds and cuts faces out for it.
+        device: where it computes; `to` moves it.
+        dtype: what it computes in, `torch.float32`, or `torch.bfloat16` by autocast.
+        origin: where the weights come from: "org/name@commit", a folder, or the package's version.
     """
 
     model_class: type[Any]
     bundled_name: str
     model: ModelT
+    origin: str = "weights of no file"
 
-    def __init__(self, model: ModelT, *, detector: str = "yunet", device: str = "auto", aligner: str | None = None):
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self,
+        model: ModelT,
+        *,
+        detector: str = "yunet",
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
+        aligner: str | None = None,
+    ):
+        self.model = model.eval()
         config: Any = model.config
         self.cropper = FaceCropper(
             config.image_size,
             config.template,
             getattr(config, "channels", 3),
             detector=renamed(detector, aligner) or "yunet",
-            device=self.device,
         )
+        self.to(device, dtype)
+
+    def to(self, device: str | torch.device = "auto", dtype: torch.dtype = torch.float32) -> Self:
+        """Move it, as `torch.nn.Module.to` does; the weights stay float32."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = self.cropper.device = torch.device(device)
+        self.dtype = dtype
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients, and the pipeline's `dtype`."""
+        reduced = self.dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype if reduced else None, enabled=reduced):
+            yield
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin}, detector={self.cropper.detector!r}, device='{self.device}')"
 
     @classmethod
     def from_pretrained(
@@ -46,8 +76,10 @@ class Pipeline(Generic[ModelT]):
         name_or_folder: str | os.PathLike | None = None,
         *,
         detector: str = "yunet",
-        device: str = "auto",
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
         aligner: str | None = None,
+        engine: str | None = None,
         **hub_options,
     ) -> Self:
         """Load weights.
@@ -57,7 +89,9 @@ class Pipeline(Generic[ModelT]):
             detector: how faces are found: "yunet" (bundled), "face-alignment" (slow, precise) or "none" (pictures are
                 face crops).
             device: "auto", or a torch device.
+            dtype: what it computes in: `torch.float32`, or `torch.bfloat16` where the machine is fast at it.
             aligner: the former name of `detector`.
+            engine: of a recogniser, see there.
             **hub_options: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
         Raises:
             ModelLoadError: if the weights are missing or broken.
@@ -65,7 +99,21 @@ class Pipeline(Generic[ModelT]):
         """
         source = BUNDLED / cls.bundled_name if name_or_folder is None else name_or_folder
         model = cls.model_class.from_pretrained(source, **hub_options)
-        return cls(model, detector=renamed(detector, aligner) or "yunet", device=device)
+        options: dict[str, Any] = {} if engine is None else {"engine": engine}
+        pipeline = cls(model, detector=renamed(detector, aligner) or "yunet", device=device, dtype=dtype, **options)
+        if name_or_folder is None:
+            pipeline.origin = f"leed_hub {__version__} {cls.bundled_name}"
+        else:
+            pipeline.origin = f"{os.fspath(name_or_folder)}{'@' + model.revision if model.revision else ''}"
+        return pipeline
+
+    def save_pretrained(self, folder: str | os.PathLike, **options) -> None:
+        """Write the network, see `HubModel.save_pretrained`."""
+        self.model.save_pretrained(folder, **options)
+
+    def push_to_hub(self, repo_id: str, **options) -> str:
+        """Send the network to the Hub, see `HubModel.push_to_hub`; returns the commit's address."""
+        return self.model.push_to_hub(repo_id, **options)
 
     @property
     def software(self) -> str:

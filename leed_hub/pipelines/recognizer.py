@@ -6,14 +6,16 @@ for face in recognizer("group.jpg"):
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from leed_hub.errors import BadImageError, NoFaceError
+from leed_hub.errors import BadImageError, ConfigError, NoFaceError
+from leed_hub.faces.face import Face
 from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
 from leed_hub.pipelines.cropper import Box, FaceCrops, Picture
 from leed_hub.pipelines.pipeline import Pipeline, renamed
@@ -29,6 +31,8 @@ class FacePrediction:
         box: (x0, y0, x1, y1) in pixels of the picture.
         expression_code: h_e, (D,) float32.
         detector: what found the face: "yunet", "face-alignment" or "none" (the picture was a face crop).
+        face: the detector's confidence (`face.score`) and five points (`face.points`); None for a face crop.
+        origin: whose weights read it, see `Pipeline.origin`.
     """
 
     label: str
@@ -36,6 +40,24 @@ class FacePrediction:
     box: Box
     expression_code: np.ndarray
     detector: str
+    face: Face | None = None
+    origin: str = ""
+
+    def top(self, k: int = 3) -> list[tuple[str, float]]:
+        """The k likeliest categories and their probabilities, the likeliest first."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
+
+    def to_dict(self) -> dict:
+        """Everything but the code as `json` takes it."""
+        return {
+            "label": self.label,
+            "scores": self.scores,
+            "box": [float(edge) for edge in self.box],
+            "detector": self.detector,
+            "face_score": self.face and float(self.face.score),
+            "points": self.face and self.face.points.tolist(),
+            "origin": self.origin,
+        }
 
     @property
     def aligner(self) -> str:
@@ -44,40 +66,90 @@ class FacePrediction:
 
 
 class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
-    """Reads the apparent expression of every face in a picture."""
+    """Reads the apparent expression of every face in a picture.
+
+    Args:
+        model: the network.
+        engine: what computes it: "torch", or "onnx" for ONNX Runtime on the CPU.
+        **options: those of `Pipeline`.
+    Raises:
+        ConfigError: if there is no such engine.
+        ExportError: if the network cannot be written for ONNX Runtime, or its packages are missing.
+    """
 
     model_class, bundled_name = ExpressionEncoderModel, "recognizer"
+
+    def __init__(self, model: ExpressionEncoderModel, *, engine: str = "torch", **options):
+        super().__init__(model, **options)
+        if engine not in ("torch", "onnx"):
+            raise ConfigError(f"engine is 'torch' or 'onnx'; got {engine!r}.")
+        if engine == "onnx":
+            from leed_hub.models.export import onnx_recognize  # it needs packages of its own
+
+            self._recognize = onnx_recognize(model)
+        else:
+            self._recognize = model.recognize
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The categories it tells apart, in the order of the logits."""
         return self.model.config.labels
 
+    @overload
     def __call__(
         self, image: Picture, *, detector: str | None = None, aligner: str | None = None
-    ) -> list[FacePrediction]:
-        """Read all faces, largest first; an empty list where there is none. Many pictures: `classify_many`.
+    ) -> list[FacePrediction]: ...
+
+    @overload
+    def __call__(
+        self, image: list[Picture], *, detector: str | None = None, aligner: str | None = None
+    ) -> list[list[FacePrediction]]: ...
+
+    def __call__(
+        self, image: Picture | list[Picture], *, detector: str | None = None, aligner: str | None = None
+    ) -> list[FacePrediction] | list[list[FacePrediction]]:
+        """Read all faces, largest first; an empty list where there is none.
 
         Args:
-            image: path, bytes, PIL image or array (H, W, 3).
+            image: path, bytes, PIL image or RGB array (H, W, 3) uint8; of a list of them a list of answers comes back.
+                For more than memory holds, or where some may be broken: `classify_many`.
             detector: instead of the pipeline's own.
             aligner: the former name of `detector`.
         Raises:
-            BadImageError: if the picture cannot be read.
+            BadImageError: if a picture cannot be read.
         """
-        (faces,) = self.classify_crops([self.cropper(image, renamed(detector, aligner))])
+        detector = renamed(detector, aligner)
+        if isinstance(image, list):
+            return [faces for _, faces in self._each(image, detector)]
+        (faces,) = self.classify_crops([self.cropper(image, detector)])
         return faces
 
-    @torch.inference_mode()
+    def _each(self, images: Sequence[Picture], detector: str | None) -> Iterator[tuple[str, list[FacePrediction]]]:
+        """Name and faces of each picture; `BadImageError` at the first that cannot be read."""
+        from leed_hub.pipelines.batch import classify_many  # it is built on this module
+
+        for number, picture in enumerate(classify_many(self, images, detector=detector), 1):
+            if picture.error:
+                raise BadImageError(picture.error)
+            is_path = isinstance(picture.picture, str | os.PathLike)
+            yield os.fsdecode(picture.picture) if is_path else f"picture {number}", picture.faces  # type: ignore[arg-type]
+
     def classify_crops(self, pictures: Sequence[FaceCrops], batch_size: int = 32) -> list[list[FacePrediction]]:
         """What the network says of the faces of several pictures, cut out by `cropper`, `batch_size` at a time."""
         crops = [crop for picture in pictures for crop in picture.crops]
         answers: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(crops), batch_size):
-            logits, codes = self.model.recognize(self.cropper.tensor(crops[start : start + batch_size]))
+            with self.inference():
+                logits, codes = self._recognize(self.cropper.tensor(crops[start : start + batch_size]))
             answers += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), strict=True)
         rows = iter(answers)
-        return [[self._prediction(*next(rows), box, picture.detector) for box in picture.boxes] for picture in pictures]
+        return [
+            [
+                self._prediction(*next(rows), box, picture.detector, face)
+                for box, face in zip(picture.boxes, picture.faces, strict=True)
+            ]
+            for picture in pictures
+        ]
 
     @torch.inference_mode()
     def encode_crops(self, images: Sequence[Picture]) -> ExpressionEncoderOutput:
@@ -85,13 +157,15 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
         crops = [self.cropper(image, "none").crops[0] for image in images]
         return self.model(self.cropper.tensor(crops))
 
-    def _prediction(self, scores: Tensor, code: Tensor, box: Box, detector: str) -> FacePrediction:
+    def _prediction(self, scores: Tensor, code: Tensor, box: Box, detector: str, face: Face | None) -> FacePrediction:
         return FacePrediction(
             label=self.labels[int(scores.argmax())],
             scores=dict(zip(self.labels, scores.tolist(), strict=True)),
             box=box,
             expression_code=code.numpy(),
             detector=detector,
+            face=face,
+            origin=self.origin,
         )
 
     def embed(
@@ -126,17 +200,11 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
             >>> cluster_of_each.shape
             (6,)
         """
-        from leed_hub.pipelines.batch import classify_many  # it is built on this module
-
         codes: list[np.ndarray] = []
-        for number, picture in enumerate(classify_many(self, images, detector=renamed(detector, aligner)), 1):
-            if picture.error:
-                raise BadImageError(picture.error)
-            if not picture.faces:
-                is_path = isinstance(picture.picture, str | os.PathLike)
-                name = os.fsdecode(picture.picture) if is_path else f"picture {number}"  # type: ignore[arg-type]
+        for name, faces in self._each(images, renamed(detector, aligner)):
+            if not faces:
                 raise NoFaceError(f"No face was found in {name}; use one where a face is well visible.")
-            codes.append(picture.faces[0].expression_code)
+            codes.append(faces[0].expression_code)
         if not codes:
             return np.empty((0, self.model.config.code_dim), np.float32)
         stacked = np.stack(codes)

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from leed_hub.errors import ConfigError
 from leed_hub.pipelines.batch import PicturePrediction
 from leed_hub.pipelines.recognizer import FacePrediction
+
+if TYPE_CHECKING:
+    import pandas
 
 NO_FACE = "no face found"
 
@@ -48,11 +51,36 @@ class PictureTable:
 
     def write(self, prediction: PicturePrediction) -> None:
         """Add a picture, given by its path."""
-        name = os.fsdecode(prediction.picture)  # type: ignore[arg-type]
-        rows = [[name, *face_cells(i, face, self.labels), ""] for i, face in enumerate(prediction.faces)]
-        rows = rows or [[name, *face_cells(0, None, self.labels), prediction.error or NO_FACE]]
-        self._writer.writerows(rows)
+        self._writer.writerows(_rows(os.fsdecode(prediction.picture), prediction, self.labels))  # type: ignore[arg-type]
         self.file.flush()
+
+
+def to_frame(predictions: Iterable[PicturePrediction]) -> "pandas.DataFrame":
+    """Predictions as a pandas table of `PictureTable`'s rows and columns; cells that hold nothing are NaN.
+
+    A picture that is no path is named by its place, `picture 1` being the first.
+
+    Raises:
+        ConfigError: if pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ConfigError("A table of this kind needs pandas: pip install pandas.") from error
+    predictions = list(predictions)
+    labels = tuple(next((face.scores for found in predictions for face in found.faces), {}))
+    rows: list[list] = []
+    for number, prediction in enumerate(predictions, 1):
+        picture = prediction.picture
+        name = os.fsdecode(picture) if isinstance(picture, str | os.PathLike) else f"picture {number}"
+        rows += _rows(name, prediction, labels)
+    return pandas.DataFrame(rows, columns=_header(labels)).replace("", None).infer_objects()
+
+
+def _rows(name: str, prediction: PicturePrediction, labels: tuple[str, ...]) -> list[list]:
+    if not prediction.faces:
+        return [[name, *face_cells(0, None, labels), prediction.error or NO_FACE]]
+    return [[name, *face_cells(number, face, labels), ""] for number, face in enumerate(prediction.faces)]
 
 
 @contextmanager

@@ -360,7 +360,7 @@ LOAD = """
 import torch
 from test_hub_model import INPUT, TinyModel
 model = TinyModel.from_pretrained("org/tiny")
-torch.save((model.config.__dict__, model(INPUT)), {path!r})
+torch.save((model.config.__dict__, model(INPUT), model.revision), {path!r})
 """
 PUSH = """
 from test_hub_model import FACTS, TinyModel
@@ -376,8 +376,10 @@ def test_fresh_process_loads_a_pushed_model_by_name_with_bit_equal_output(folder
         loaded = hub.run_client(LOAD.format(path=str(tmp_path / "output.pt")), tmp_path / "loader")
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout == ""
-    config, output = torch.load(tmp_path / "output.pt")
+    config, output, revision = torch.load(tmp_path / "output.pt")
+    assert pushed.stdout.strip() == f"{hub.url}/org/tiny/commit/{revision}"
     model = tiny_model()
+    assert model.revision is None
     assert config == dataclasses.asdict(model.config)
     assert torch.equal(output, model(INPUT))
     assert TOKEN not in pushed.stdout + pushed.stderr + loaded.stderr

@@ -3,6 +3,7 @@
 import csv
 import doctest
 import io
+import json
 import os
 import threading
 from pathlib import Path
@@ -22,7 +23,7 @@ from leed_hub.models.expression_encoder import ExpressionEncoderConfig, Expressi
 from leed_hub.pipelines import cropper
 from leed_hub.pipelines.batch import AHEAD_BATCHES, PicturePrediction, classify_many, find_pictures
 from leed_hub.pipelines.plot import COLORS, SIZE, plot_expressions
-from leed_hub.pipelines.tables import NO_FACE, PictureTable, continued_table
+from leed_hub.pipelines.tables import NO_FACE, PictureTable, continued_table, to_frame
 from leed_hub.pipelines.video_classification import classify_video
 
 POINTS = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.76], [0.65, 0.76]])
@@ -430,3 +431,71 @@ def test_a_table_on_stdout_is_the_one_of_a_file(finder, tmp_path):
     for reading in readings:
         table.write(reading)
     assert printed.getvalue().encode() == (tmp_path / "t.csv").read_bytes()
+
+
+def test_a_list_of_pictures_is_read_as_each_alone(finder, tmp_path):
+    pictures = [photo(2, 0), photo(0, 1), photo(1, 2)]
+    together = finder(pictures)
+    assert [[face.box for face in faces] for faces in together] == [
+        [face.box for face in finder(picture)] for picture in pictures
+    ]
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match=r"broken\.jpg"):
+        finder([photo(1), tmp_path / "broken.jpg"])
+
+
+def test_a_prediction_tells_where_the_face_is_and_whose_weights_read_it(finder, recognizer):
+    (face,) = finder(photo(1))
+    assert face.face.score == 0.9 and np.array_equal(face.face.points, POINTS * SIDE)
+    assert (
+        face.top(2) == sorted(face.scores.items(), key=lambda item: item[1])[:-3:-1] and face.top(1)[0][0] == face.label
+    )
+    told = json.loads(json.dumps(face.to_dict()))
+    assert told["scores"] == face.scores and told["box"] == list(face.box) and told["face_score"] == 0.9
+    assert np.allclose(told["points"], POINTS * SIDE)
+    (crop,) = recognizer(photo(1), detector="none")
+    assert crop.face is None and crop.to_dict()["points"] is None
+    assert ExpressionRecognizer.from_pretrained()(photo(1), detector="none")[0].origin.startswith("leed_hub 0.")
+
+
+def test_a_frame_has_the_rows_of_the_table(finder, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    folder_of(tmp_path, {"a.png": 2, "b.png": 0})
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    predictions = list(classify_many(finder, find_pictures([tmp_path])))
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        table = PictureTable(file, finder.labels)
+        for prediction in predictions:
+            table.write(prediction)
+    expected = pandas.read_csv(tmp_path / "t.csv")
+    frame = to_frame(predictions)
+    assert list(frame.columns) == list(expected.columns) and len(frame) == 4
+    pandas.testing.assert_frame_equal(frame, expected, check_dtype=False)
+    assert list(to_frame(classify_many(finder, [photo(1)])).image) == ["picture 1"]
+
+
+def test_onnx_runtime_reads_what_torch_reads(model):
+    pytest.importorskip("onnxruntime")
+    pictures = [photo(1, seed) for seed in range(3)]
+    ours = ExpressionRecognizer(model, detector="none")(pictures)
+    theirs = ExpressionRecognizer(model, detector="none", engine="onnx")(pictures)
+    for (mine,), (other,) in zip(ours, theirs, strict=True):
+        assert list(other.scores.values()) == pytest.approx(list(mine.scores.values()), abs=1e-4)
+        assert np.allclose(mine.expression_code, other.expression_code, atol=1e-4)
+    with pytest.raises(ConfigError, match="engine is 'torch' or 'onnx'"):
+        ExpressionRecognizer(model, engine="tflite")
+
+
+def test_bfloat16_reads_nearly_the_same(model):
+    pictures = [photo(1, seed) for seed in range(4)]
+    exact = ExpressionRecognizer(model, detector="none")
+    scores = [list(face.scores.values()) for (face,) in exact(pictures)]
+    rough = [list(face.scores.values()) for (face,) in exact.to("cpu", torch.bfloat16)(pictures)]
+    assert rough != scores and np.allclose(rough, scores, atol=0.02)
+
+
+def test_a_pipeline_says_what_it_is_and_saves_its_network(recognizer, tmp_path):
+    recognizer.save_pretrained(tmp_path / "saved")
+    loaded = ExpressionRecognizer.from_pretrained(tmp_path / "saved", detector="none", device="cpu")
+    assert repr(loaded) == f"ExpressionRecognizer({tmp_path / 'saved'}, detector='none', device='cpu')"
+    assert loaded(photo(1))[0].scores == pytest.approx(recognizer(photo(1))[0].scores)

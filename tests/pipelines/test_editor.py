@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from conftest import portrait
 from PIL import Image
 
 import leed_hub
-from leed_hub import ExpressionEditor, ExpressionRecognizer
+from leed_hub import ExpressionEditor, ExpressionRecognizer, edit_many
 from leed_hub.errors import BadImageError, ConfigError, ModelLoadError, NoFaceError
 from leed_hub.models.checkpoint import BUNDLED
 
@@ -229,3 +230,28 @@ def test_the_edited_crops_are_cut_out_of_the_edited_picture(editor, neutral, smi
 def test_a_session_draws_what_a_call_does(editor, neutral, smile):
     drawn = editor.session(neutral).render(editor.encode_expression([smile]), 0.7)
     assert np.array_equal(pixels(drawn.image), pixels(editor(neutral, smile, 0.7).image))
+
+
+def test_many_photographs_are_edited_as_each_alone_and_a_broken_one_is_named(editor, neutral, smile, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    empty = np.zeros((80, 80, 3), np.uint8)
+    edits = list(edit_many(editor, [neutral, tmp_path / "broken.jpg", empty, smile], smile, 0.8, face="all"))
+    assert [edit.picture is given for edit, given in zip(edits[::3], (neutral, smile), strict=True)] == [True, True]
+    for edit in edits[::3]:
+        alone = editor(edit.picture, smile, 0.8, face="all")
+        assert np.array_equal(np.asarray(edit.result.image), np.asarray(alone.image)) and edit.error is None
+    assert edits[1].result is None and "broken.jpg" in edits[1].error
+    assert edits[2].result is None and "No face" in edits[2].error
+    with pytest.raises(NoFaceError, match="reference"):
+        edit_many(editor, [neutral], empty)
+    with pytest.raises(ConfigError, match="Several pictures"):
+        edit_many(editor, "one.jpg", smile)
+
+
+def test_an_edit_in_bfloat16_looks_the_same(editor, neutral, smile):
+    exact = np.asarray(editor(neutral, smile).image, np.float32)
+    try:
+        rough = np.asarray(editor.to("cpu", torch.bfloat16)(neutral, smile).image, np.float32)
+    finally:
+        editor.to("cpu")
+    assert 0 < np.abs(rough - exact).mean() < 1
