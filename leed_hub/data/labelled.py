@@ -50,7 +50,7 @@ def labelled_crops(
     template: tuple[float, ...] = (),
     detector: FaceDetector | None = None,
     store: Path | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The pictures of known categories, cropped as the recogniser will crop them.
 
     Args:
@@ -63,13 +63,17 @@ def labelled_crops(
             square of the picture.
         store: keep the crops in a file of this folder, where the next start finds them, instead of in memory.
     Returns:
-        tuple: uint8 (N, channels, size, size), and positions in `labels` (N,).
+        tuple: uint8 (N, channels, size, size), positions in `labels` (N,), and valence and arousal (N, 2) in [-1, 1],
+            NaN where the corpus does not say.
     """
     names = rows.features["label"].names
     to_position = torch.tensor([labels.index(name) if name in labels else -1 for name in names] + [-1])
     positions = to_position[torch.tensor(rows["label"][:])]  # -1, unlabelled, reads the last entry
     kept = torch.nonzero(positions >= 0).squeeze(1)
     rows = rows.select(kept.tolist())
+    affect = torch.full((len(rows), 2), torch.nan)
+    if {"valence", "arousal"} <= rows.features.keys():
+        affect = torch.tensor(np.array([rows["valence"][:], rows["arousal"][:]], np.float32).T)
     shape = (len(rows), channels, size, size)
 
     def cropped(entry: dict) -> tuple[np.ndarray, bool]:
@@ -98,7 +102,7 @@ def labelled_crops(
         made_of = (rows._fingerprint, size, channels, *((detector.name, *template) if detector else ()))
         digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         images = mapped_pictures(store / f"{digest}_{size}px.npy", shape, fill)
-    return images, positions[kept]
+    return images, positions[kept], affect
 
 
 class LabelledFaces:
@@ -107,14 +111,24 @@ class LabelledFaces:
     Args:
         images: uint8 (N, C, S, S), read by positions alone.
         labels: (N,) integers.
+        valence_arousal: (N, 2) in [-1, 1], NaN where unknown.
         balance: a category of n pictures is drawn as often as n ** (1 - balance) says: 0 as the pictures are, 1 every
             category equally often.
         mixup: alpha of mixup (Zhang et al. 2018, arXiv:1710.09412): each picture of a batch is blended with another,
             whose share is the smaller side of a draw from Beta(alpha, alpha), one a batch; 0 is off.
     """
 
-    def __init__(self, images: Tensor | JoinedPictures, labels: Tensor, *, balance: float = 0.0, mixup: float = 0.0):
-        self.images, self.labels, self.views, self.mixup = images, labels, RecognitionViews(), mixup
+    def __init__(
+        self,
+        images: Tensor | JoinedPictures,
+        labels: Tensor,
+        *,
+        valence_arousal: Tensor | None = None,
+        balance: float = 0.0,
+        mixup: float = 0.0,
+    ):
+        self.images, self.labels, self.valence_arousal = images, labels, valence_arousal
+        self.views, self.mixup = RecognitionViews(), mixup
         self.draw_weights = torch.bincount(labels)[labels].double() ** -balance if balance else None
 
     def __len__(self) -> int:
@@ -124,7 +138,8 @@ class LabelledFaces:
         """Random views of the indices (B,), or of as many balanced draws.
 
         Returns:
-            dict: `images` in [-1, 1], `labels`; with mixup also `other_labels` (B,) and their `other_share` ().
+            dict: `images` in [-1, 1], `labels`, `valence_arousal` where given; with mixup also `other_labels` (B,) and
+                their `other_share` ().
         """
         if self.draw_weights is not None:
             indices = torch.multinomial(self.draw_weights, len(indices), replacement=True, generator=generator)
@@ -136,6 +151,8 @@ class LabelledFaces:
         images = degrade(images, torch.arange(len(indices)), views.degradation, generator)
         images = erase(images, views.erased_share, generator)
         batch = {"images": images * 2 - 1, "labels": self.labels[indices].to(device)}
+        if self.valence_arousal is not None:
+            batch["valence_arousal"] = self.valence_arousal[indices].to(device)
         if self.mixup:
             seed = int(torch.randint(2**31, (), generator=generator))
             drawn = np.random.default_rng(seed).beta(self.mixup, self.mixup)

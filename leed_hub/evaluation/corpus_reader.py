@@ -15,7 +15,7 @@ from leed_hub.faces.alignment import crop_face, crop_matrix, square_matrix
 from leed_hub.faces.detectors import build_detector
 from leed_hub.media.images import load_image
 
-CODES = ("expression_code", "non_expression_code")
+OPTIONAL = ("expression_code", "non_expression_code", "valence_arousal")  # what a recogniser may say besides
 
 
 class CorpusReader:
@@ -53,13 +53,13 @@ class CorpusReader:
         return Image.fromarray(crop_face(photo, crop_matrix(faces[0].points, template, size), size))
 
     def predict(self, crops: Sequence[Image.Image]) -> dict[str, Any]:
-        """`logits` (N, K), the mean over views, and each of `CODES` (N, D) of the crop itself, None where the
+        """`logits` (N, K), the mean over views, and each of `OPTIONAL` (N, D) of the crop itself, None where the
         recogniser has none; float32 on the CPU."""
         output = self.recognizer.encode_crops(list(crops))
         logits = output.logits
         if self.views == 2:
             logits = (logits + self.recognizer.encode_crops([ImageOps.mirror(crop) for crop in crops]).logits) / 2
-        values = {"logits": logits} | {name: getattr(output, name, None) for name in CODES}
+        values = {"logits": logits} | {name: getattr(output, name, None) for name in OPTIONAL}
         return {name: None if value is None else value.detach().float().cpu() for name, value in values.items()}
 
     @property
@@ -96,7 +96,7 @@ class RecognizerEvaluation(CorpusEvaluation):
 
     def predict(self, reader: CorpusReader, rows: Any, description: str = "Predicting") -> dict[str, Any]:
         """All rows cropped and seen: what `CorpusReader.predict` gives, (N, ...) each."""
-        parts: dict[str, list] = {name: [] for name in ("logits", *CODES)}
+        parts: dict[str, list] = {name: [] for name in ("logits", *OPTIONAL)}
         for pictures in self.batches(rows, description):
             for name, value in reader.predict([reader.crop(picture) for picture in pictures]).items():
                 parts[name].append(value)

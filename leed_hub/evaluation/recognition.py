@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 
 from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation
 from leed_hub.evaluation.evaluation import CardRows
 from leed_hub.evaluation.rows import SEED, corpus_rows, rows_of_classes
-from leed_hub.metrics import probe_leakage, recognition_scores
+from leed_hub.metrics import affect_scores, probe_leakage, recognition_scores
 
 PROBE_ROWS = 10_000
 
@@ -24,7 +25,8 @@ class Recognition(RecognizerEvaluation):
     Results: those of `recognition_scores` and `RecognizerEvaluation`;
         `calls_of_lacking_classes`: share of rows predicted as a class that the split never shows;
         `leakage`, `expression_code_probe`: each that of `probe_leakage`, or None where a code or two shared classes are
-            lacking; `probe_split`.
+            lacking; `probe_split`;
+        `valence_arousal`: that of `affect_scores`, or None where network or corpus have none.
 
     Raises:
         ValueError: if `probe_split` is `split`.
@@ -65,7 +67,11 @@ class Recognition(RecognizerEvaluation):
             "calls_of_lacking_classes": float(lacking[test["logits"].argmax(dim=1)].float().mean()),
             "leakage": None,
             "expression_code_probe": None,
+            "valence_arousal": None,
         }
+        if test["valence_arousal"] is not None and {"valence", "arousal"} <= rows.features.keys():
+            annotated = np.array([rows["valence"][:], rows["arousal"][:]], np.float32).T
+            result["valence_arousal"] = affect_scores(test["valence_arousal"], torch.from_numpy(annotated))
         if self.probe_split is not None:
             limit = PROBE_ROWS if self.limit is None else min(PROBE_ROWS, self.limit)
             train_split = corpus_rows(self.corpus, self.data_dir, self.probe_split)

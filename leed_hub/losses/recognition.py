@@ -8,6 +8,8 @@ from torch import Tensor
 
 from leed_hub.models.labels import UNLABELLED
 
+VARIANCE_FLOOR = 1e-6  # a batch of one value has no correlation to speak of
+
 
 def expression_classification_loss(
     logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -48,3 +50,25 @@ def encoder_adversarial_loss(adversary_logits: Tensor) -> Tensor:
         Tensor: scalar >= log K, nats; log K is reached when the adversary's guess is uniform.
     """
     return -F.log_softmax(adversary_logits, dim=1).mean()
+
+
+def concordance_loss(predicted: Tensor, annotated: Tensor) -> Tensor:
+    """1 - Lin's concordance correlation coefficient, the mean over dimensions such as valence and arousal.
+
+    Unlike a correlation it also asks for the right mean and spread; it is what these dimensions are judged by.
+
+    Source: Lin 1989, doi:10.2307/2532051; as a loss in the AVEC challenges, e.g. Trigeorgis et al. 2016.
+
+    Args:
+        predicted (Tensor): (B, D).
+        annotated (Tensor): (B, D), NaN where there is no annotation; a row with a NaN is left out.
+    Returns:
+        Tensor: scalar in [0, 2]; 0 (with zero gradient) where fewer than two rows are annotated.
+    """
+    known = ~annotated.isnan().any(dim=1)
+    if known.sum() < 2:
+        return predicted.sum() * 0
+    x, y = predicted[known], annotated[known]
+    covariance = ((x - x.mean(0)) * (y - y.mean(0))).mean(0)
+    spread = x.var(0, correction=0) + y.var(0, correction=0) + (x.mean(0) - y.mean(0)).square()
+    return 1 - (2 * covariance / spread.clamp_min(VARIANCE_FLOOR)).mean()

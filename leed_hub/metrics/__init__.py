@@ -12,11 +12,12 @@ from leed_hub.metrics.following import following_scores
 from leed_hub.metrics.intervals import bootstrap_ratio_interval, share_with_interval, wilson_interval
 from leed_hub.metrics.leakage import probe_leakage
 from leed_hub.metrics.readout import kernel_readout
-from leed_hub.metrics.recognition import recognition_scores
+from leed_hub.metrics.recognition import affect_scores, recognition_scores
 from leed_hub.metrics.sharpness import face_sharpness
 
 __all__ = [
     "EditingMetrics",
+    "affect_scores",
     "best_accuracy",
     "bootstrap_ratio_interval",
     "cross_validated_probe",

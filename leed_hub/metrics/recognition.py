@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor
+from torchmetrics.functional import concordance_corrcoef
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_confusion_matrix,
@@ -84,4 +85,23 @@ def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str
         },
         "confusion": multiclass_confusion_matrix(predicted, labels, n_classes).tolist(),
         "class_names": list(class_names),
+    }
+
+
+def affect_scores(predicted: Tensor, annotated: Tensor) -> dict | None:
+    """How well valence and arousal are read: (N, 2) each in [-1, 1]; rows with a NaN annotation are left out.
+
+    Returns:
+        dict: `n`, and for `valence` and `arousal` each `concordance` (Lin's coefficient, -1..1; 0 for a constant) and
+            `rmse` (0..2); None where fewer than two rows are annotated.
+    """
+    known = ~annotated.isnan().any(dim=1)
+    if known.sum() < 2:
+        return None
+    predicted, annotated = predicted[known].double(), annotated[known].double()
+    rmse = (predicted - annotated).square().mean(dim=0).sqrt()
+    concordance = concordance_corrcoef(predicted, annotated).nan_to_num(0.0)
+    return {"n": int(known.sum())} | {
+        name: {"concordance": float(concordance[at]), "rmse": float(rmse[at])}
+        for at, name in enumerate(("valence", "arousal"))
     }

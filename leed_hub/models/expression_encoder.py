@@ -4,6 +4,7 @@ F    shared layers        image x    -> features f
 P_e  expression branch    f          -> h_e, the expression code
 P_n  non-expression branch f         -> h_n, made blind to expression by the adversary
 C    classifier           h_e        -> logits
+V    valence and arousal  h_e        -> two numbers in [-1, 1]; optional, for corpora that annotate them
 A    adversary            h_n        -> logits, held against P_n and F (encoder-based adversarial loss)
 R    reconstruction       (h_e, h_n) -> image; optional, the paper finds that it hurts (beta1 = 0)
 """
@@ -39,6 +40,7 @@ class ExpressionEncoderConfig:
         code_dim: numbers in h_e and in h_n.
         dropout: share of h_e dropped before the classifier while training.
         reconstructs: whether the optional decoder R exists.
+        valence_arousal: whether the optional head V exists.
         temperature: divides the logits before softmax, so that scores say how often they are right.
         template: where the crop puts both eyes and both mouth corners (image left first), x, y fractions of its side.
     """
@@ -52,6 +54,7 @@ class ExpressionEncoderConfig:
     code_dim: PositiveInt = 128
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
     reconstructs: bool = False
+    valence_arousal: bool = False
     temperature: PositiveFloat = 1.0
     template: Template = (0.315, 0.40, 0.685, 0.40, 0.346, 0.763, 0.654, 0.763)  # FER2013's own framing
 
@@ -74,6 +77,7 @@ class ExpressionEncoderOutput:
         adversary_logits: A(h_n) with h_n held still, (B, K): what the adversary learns from.
         confusion_logits: A(h_n) with A held still, (B, K): what the encoder is made blind by.
         reconstruction: R(h_e, h_n), (B, channels, H, W) in [-1, 1], or None.
+        valence_arousal: V(h_e), (B, 2) in [-1, 1], or None.
     """
 
     logits: Tensor
@@ -82,6 +86,7 @@ class ExpressionEncoderOutput:
     adversary_logits: Tensor
     confusion_logits: Tensor
     reconstruction: Tensor | None
+    valence_arousal: Tensor | None = None
 
 
 def standardised(images: Tensor) -> Tensor:
@@ -177,6 +182,7 @@ class ExpressionEncoderModel(
         self.classifier = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.code_dim, classes))
         self.adversary = MLP(config.code_dim, config.code_dim, classes)
         self.reconstruction = ReconstructionDecoder(config) if config.reconstructs else None
+        self.affect = nn.Sequential(nn.Linear(config.code_dim, 2), nn.Tanh()) if config.valence_arousal else None
 
     def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Only what reading needs: (B, C, H, W) in [-1, 1] -> logits (B, K), expression code h_e (B, code_dim)."""
@@ -197,6 +203,7 @@ class ExpressionEncoderModel(
                 self.adversary, {name: value.detach() for name, value in self.adversary.named_parameters()}, (h_n,)
             ),
             reconstruction=reconstruction,
+            valence_arousal=self.affect(h_e) if self.affect else None,
         )
 
 

@@ -33,6 +33,7 @@ class FacePrediction:
         detector: what found the face: "yunet", "face-alignment" or "none" (the picture was a face crop).
         face: the detector's confidence (`face.score`) and five points (`face.points`); None for a face crop.
         origin: whose weights read it, see `Pipeline.origin`.
+        valence, arousal: in [-1, 1], unpleasant to pleasant and calm to excited; None from a network without that head.
     """
 
     label: str
@@ -42,6 +43,8 @@ class FacePrediction:
     detector: str
     face: Face | None = None
     origin: str = ""
+    valence: float | None = None
+    arousal: float | None = None
 
     def top(self, k: int = 3) -> list[tuple[str, float]]:
         """The k likeliest categories and their probabilities, the likeliest first."""
@@ -56,6 +59,8 @@ class FacePrediction:
             "detector": self.detector,
             "face_score": self.face and float(self.face.score),
             "points": self.face and self.face.points.tolist(),
+            "valence": self.valence,
+            "arousal": self.arousal,
             "origin": self.origin,
         }
 
@@ -137,11 +142,13 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
     def classify_crops(self, pictures: Sequence[FaceCrops], batch_size: int = 32) -> list[list[FacePrediction]]:
         """What the network says of the faces of several pictures, cut out by `cropper`, `batch_size` at a time."""
         crops = [crop for picture in pictures for crop in picture.crops]
-        answers: list[tuple[Tensor, Tensor]] = []
+        answers: list[tuple[Tensor, Tensor, list[float]]] = []
         for start in range(0, len(crops), batch_size):
             with self.inference():
                 logits, codes = self._recognize(self.cropper.tensor(crops[start : start + batch_size]))
-            answers += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), strict=True)
+                affect = self.model.affect
+                affects = affect(codes.to(self.device)).tolist() if affect else [[]] * len(codes)
+            answers += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), affects, strict=True)
         rows = iter(answers)
         return [
             [
@@ -157,7 +164,10 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
         crops = [self.cropper(image, "none").crops[0] for image in images]
         return self.model(self.cropper.tensor(crops))
 
-    def _prediction(self, scores: Tensor, code: Tensor, box: Box, detector: str, face: Face | None) -> FacePrediction:
+    def _prediction(
+        self, scores: Tensor, code: Tensor, affect: list[float], box: Box, detector: str, face: Face | None
+    ) -> FacePrediction:
+        valence, arousal = affect or (None, None)
         return FacePrediction(
             label=self.labels[int(scores.argmax())],
             scores=dict(zip(self.labels, scores.tolist(), strict=True)),
@@ -166,6 +176,8 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
             detector=detector,
             face=face,
             origin=self.origin,
+            valence=valence,
+            arousal=arousal,
         )
 
     def embed(

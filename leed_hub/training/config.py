@@ -221,6 +221,8 @@ class TrainConfig:
         settings = Settings(*(kind(**values) for kind, values in zip(SETTINGS[self.task], parts, strict=True)))
         if self.task == "recognition" and settings.losses.beta1 and not settings.model.reconstructs:
             raise ConfigError("beta1 weighs the reconstruction, but the model's `reconstructs` is false.")
+        if self.task == "recognition" and settings.losses.valence_arousal and not settings.model.valence_arousal:
+            raise ConfigError("losses.valence_arousal weighs a head that the model, by its config, does not have.")
         return settings
 
     def as_stages(self) -> list["TrainConfig"]:

@@ -157,7 +157,7 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
 def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData) -> Recipe:
     """The disentangled recogniser on any mixture of labelled corpora."""
 
-    def crops(entry: CorpusEntry) -> tuple[Tensor, Tensor]:
+    def crops(entry: CorpusEntry) -> tuple[Tensor, Tensor, Tensor]:
         rows = load_corpus(entry.corpus, entry.folder, entry.named_split, config=entry.config)
         detector = build_detector(entry.detector or "none")
         size, channels = config.image_size, config.channels
@@ -166,8 +166,8 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
             rows, config.labels, size, channels, template=config.template, detector=detector, store=folder
         )
 
-    images, labels = zip(*(crops(entry) for entry in data.corpora), strict=True)
-    validation_images, validation_labels = crops(data.validation)
+    images, labels, affect = zip(*(crops(entry) for entry in data.corpora), strict=True)
+    validation_images, validation_labels, _ = crops(data.validation)
 
     def evaluate(network: ExpressionEncoderModel, device: torch.device) -> dict[str, float]:
         logits = [network.recognize(to_unit(part).to(device))[0].float().cpu() for part in validation_images.split(256)]
@@ -180,7 +180,13 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
     return Recipe(
         model=network,
         discriminators=None,
-        feed=LabelledFaces(JoinedPictures(images), torch.cat(labels), balance=data.balance, mixup=data.mixup),
+        feed=LabelledFaces(
+            JoinedPictures(images),
+            torch.cat(labels),
+            valence_arousal=torch.cat(affect) if weights.valence_arousal else None,
+            balance=data.balance,
+            mixup=data.mixup,
+        ),
         make_task=lambda network, discriminators: RecognitionTask(weights, network),
         evaluate=evaluate,
         score=lambda scores: scores["accuracy"],

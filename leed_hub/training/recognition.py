@@ -3,18 +3,26 @@
 import torch
 from torch import Tensor
 
-from leed_hub.losses.recognition import encoder_adversarial_loss, expression_classification_loss
+from leed_hub.losses.recognition import (
+    concordance_loss,
+    encoder_adversarial_loss,
+    expression_classification_loss,
+)
 from leed_hub.losses.reconstruction import weighted_l1
 from leed_hub.models.config import checked_config
 
 
 @checked_config
 class RecognitionLosses:
-    """Weights of L = L_cls + beta1 * L_rec + beta2 * L_adv; the paper finds beta1 = 0 best."""
+    """Weights of L = L_cls + beta1 * L_rec + beta2 * L_adv; the paper finds beta1 = 0 best.
+
+    `valence_arousal` weighs what is not the paper's: the concordance of the optional head of that name.
+    """
 
     beta1: float = 0.0
     beta2: float = 0.1
     label_smoothing: float = 0.1
+    valence_arousal: float = 0.0
 
 
 class RecognitionTask:
@@ -55,6 +63,12 @@ class RecognitionTask:
         if w.beta1:
             terms["reconstruction"] = weighted_l1(output.reconstruction.float(), batch["images"])
             terms["loss"] = terms["loss"] + w.beta1 * terms["reconstruction"]
+        if w.valence_arousal:
+            annotated = batch["valence_arousal"]
+            if "other_share" in batch:
+                annotated = annotated.lerp(annotated.roll(1, 0), batch["other_share"])
+            terms["valence_arousal"] = concordance_loss(output.valence_arousal.float(), annotated)
+            terms["loss"] = terms["loss"] + w.valence_arousal * terms["valence_arousal"]
         with torch.no_grad():
             terms["accuracy"] = (output.logits.argmax(1) == labels).float().mean()
         return terms, None  # the adversary learns in the same pass: there is no discriminators' step

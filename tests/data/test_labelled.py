@@ -26,7 +26,7 @@ def rows() -> datasets.Dataset:
 
 
 def faces(channels: int = 1, **options) -> LabelledFaces:
-    return LabelledFaces(*labelled_crops(rows(), LABELS, size=16, channels=channels), **options)
+    return LabelledFaces(*labelled_crops(rows(), LABELS, size=16, channels=channels)[:2], **options)
 
 
 def photographs() -> datasets.Dataset:
@@ -57,7 +57,7 @@ class DarkFaces:
 
 
 def test_rows_of_other_categories_are_left_out_and_labels_follow_the_heads_order():
-    images, labels = labelled_crops(rows(), LABELS, size=16, channels=1)
+    images, labels, _ = labelled_crops(rows(), LABELS, size=16, channels=1)
     assert images.shape == (10, 1, 16, 16)
     assert labels.tolist() == [0] * 2 + [1] * 8
     assert (images[labels == 0] == 200).all()
@@ -65,7 +65,7 @@ def test_rows_of_other_categories_are_left_out_and_labels_follow_the_heads_order
 
 
 def test_the_largest_face_is_laid_onto_the_template():
-    images, labels = labelled_crops(photographs(), LABELS, 40, 3, template=TEMPLATE, detector=DarkFaces())
+    images, labels, _ = labelled_crops(photographs(), LABELS, 40, 3, template=TEMPLATE, detector=DarkFaces())
     assert labels.tolist() == [1, 0]
     for x, y in np.reshape(TEMPLATE, (4, 2)):
         column, row = int(x * 40), int(y * 40)
@@ -75,8 +75,8 @@ def test_the_largest_face_is_laid_onto_the_template():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_without_a_face_is_taken_whole_and_counted(channels, caplog):
-    images, _ = labelled_crops(photographs(), LABELS, 40, channels, template=TEMPLATE, detector=DarkFaces())
-    without_detector, _ = labelled_crops(photographs(), LABELS, 40, channels)
+    images, _, _ = labelled_crops(photographs(), LABELS, 40, channels, template=TEMPLATE, detector=DarkFaces())
+    without_detector, _, _ = labelled_crops(photographs(), LABELS, 40, channels)
     assert torch.equal(images[1], without_detector[1])
     assert not torch.equal(images[0], without_detector[0])
     assert "no face found in 1 of 2 pictures" in caplog.text
@@ -93,7 +93,7 @@ def test_crops_are_kept_in_a_store_for_the_next_start(tmp_path):
     in_memory = labelled_crops(photographs(), LABELS, 40, 3, **options)
     stored = [labelled_crops(photographs(), LABELS, 40, 3, **options, store=tmp_path / "store") for _ in range(2)]
     assert detector.seen == 4  # the second start reads the file
-    for images, labels in stored:
+    for images, labels, _ in stored:
         assert torch.equal(images, in_memory[0]) and torch.equal(labels, in_memory[1])
     assert len(list(tmp_path.glob("store/*.npy"))) == 1
 
@@ -152,3 +152,15 @@ def test_mixup_blends_each_picture_with_another_and_names_both_labels():
         shares.append(share)
     assert min(shares) > 0 and max(shares) <= 0.5
     assert sum(share < 0.05 for share in shares) > 20  # light: most batches keep their pictures nearly whole
+
+
+def test_valence_and_arousal_come_along_where_a_corpus_annotates_them():
+    affect = {"valence": [0.5, None], "arousal": [-0.25, None]}
+    columns = datasets.Features({name: datasets.Value("float32") for name in affect})
+    annotated = datasets.concatenate_datasets([photographs(), datasets.Dataset.from_dict(affect, columns)], axis=1)
+    images, labels, numbers = labelled_crops(annotated, LABELS, 40, 3)
+    assert numbers[0].tolist() == [0.5, -0.25] and numbers[1].isnan().all()
+    assert labelled_crops(photographs(), LABELS, 40, 3)[2].isnan().all()
+    feed = LabelledFaces(images, labels, valence_arousal=numbers)
+    batch = feed.batch(torch.tensor([1, 0]), torch.Generator().manual_seed(0), CPU)
+    assert batch["valence_arousal"][1].tolist() == [0.5, -0.25] and batch["valence_arousal"][0].isnan().all()

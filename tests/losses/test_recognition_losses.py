@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from leed_hub.losses.recognition import encoder_adversarial_loss, expression_classification_loss
+from leed_hub.losses.recognition import concordance_loss, encoder_adversarial_loss, expression_classification_loss
 
 
 def test_classification_loss_by_hand():
@@ -60,3 +60,23 @@ def test_encoder_adversarial_loss_has_the_gradient_softmax_less_uniform():
     logits = torch.randn(4, 3, requires_grad=True)
     encoder_adversarial_loss(logits).backward()
     torch.testing.assert_close(logits.grad, (logits.softmax(dim=1) - 1 / 3).detach() / 4)
+
+
+def test_concordance_by_hand():
+    annotated = torch.tensor([[0.0, -1.0], [1.0, 1.0]])
+    assert concordance_loss(annotated, annotated).item() == pytest.approx(0, abs=1e-6)
+    assert concordance_loss(-annotated[:, 1:], annotated[:, 1:]).item() == pytest.approx(2, abs=1e-6)
+    # Half the spread and half the mean: covariance 0.125; variances 0.0625 and 0.25; the means are 0.25 apart.
+    assert concordance_loss(annotated[:, :1] / 2, annotated[:, :1]).item() == pytest.approx(1 - 0.25 / 0.375)
+    constant = torch.zeros(2, 2, requires_grad=True)
+    assert concordance_loss(constant, annotated).item() == pytest.approx(1)  # what knows nothing gains nothing
+
+
+def test_concordance_leaves_out_rows_without_an_annotation():
+    predicted = torch.tensor([[0.1, 0.3], [0.7, -0.2], [0.4, 0.9]], requires_grad=True)
+    annotated = torch.tensor([[0.2, 0.1], [torch.nan, 0.5], [0.5, 0.6]])
+    expected = concordance_loss(predicted[[0, 2]], annotated[[0, 2]])
+    assert torch.equal(concordance_loss(predicted, annotated), expected)
+    nothing = concordance_loss(predicted, torch.full((3, 2), torch.nan))
+    nothing.backward()
+    assert nothing == 0 and torch.equal(predicted.grad, torch.zeros(3, 2))

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import tensor
 
-from leed_hub.metrics import recognition_scores
+from leed_hub.metrics import affect_scores, recognition_scores
 
 NAMES = ("neutral", "happiness", "sadness")
 
@@ -92,3 +92,13 @@ def test_scores_can_be_written_as_json():
 def test_rows_that_do_not_fit_are_refused(logits, labels):
     with pytest.raises(ValueError, match="recognition_scores expected"):
         recognition_scores(logits, labels, NAMES)
+
+
+def test_affect_scores_know_a_constant_answer_from_a_right_one():
+    annotated = torch.tensor([[0.0, -0.5], [0.5, 0.5], [1.0, 0.0], [torch.nan, 0.0]])
+    right = affect_scores(annotated.nan_to_num(0.3), annotated)
+    assert right["n"] == 3 and right["valence"] == {"concordance": pytest.approx(1), "rmse": pytest.approx(0)}
+    constant = affect_scores(torch.full((4, 2), 0.5), annotated)
+    assert constant["valence"]["concordance"] == pytest.approx(0)
+    assert constant["valence"]["rmse"] == pytest.approx((0.5 / 3) ** 0.5)
+    assert affect_scores(annotated, torch.full((4, 2), torch.nan)) is None

@@ -499,3 +499,13 @@ def test_a_pipeline_says_what_it_is_and_saves_its_network(recognizer, tmp_path):
     loaded = ExpressionRecognizer.from_pretrained(tmp_path / "saved", detector="none", device="cpu")
     assert repr(loaded) == f"ExpressionRecognizer({tmp_path / 'saved'}, detector='none', device='cpu')"
     assert loaded(photo(1))[0].scores == pytest.approx(recognizer(photo(1))[0].scores)
+
+
+def test_a_network_with_that_head_tells_valence_and_arousal():
+    torch.manual_seed(0)
+    config = ExpressionEncoderConfig(widths=(4, 4, 8, 8), code_dim=8, valence_arousal=True)
+    recognizer = ExpressionRecognizer(ExpressionEncoderModel(config), detector="none")
+    (face,) = recognizer(photo(1))
+    output = recognizer.encode_crops([photo(1)])
+    assert [face.valence, face.arousal] == pytest.approx(output.valence_arousal[0].tolist(), abs=1e-5)
+    assert face.to_dict()["valence"] == face.valence and -1 < face.valence < 1

@@ -72,3 +72,11 @@ def test_of_blended_pictures_each_label_counts_by_its_share():
     of_first, of_second, of_both = (recognition.generator_losses(given, 0)[0] for given in (first, second, mixed))
     for term in ("classification", "adversary"):
         assert torch.isclose(of_both[term], 0.75 * of_first[term] + 0.25 * of_second[term])
+
+
+def test_valence_and_arousal_are_learned_by_their_head_and_the_expression_branch():
+    recognition = task(RecognitionLosses(valence_arousal=1.0), valence_arousal=True)
+    annotated = torch.rand(14, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    terms, _ = recognition.generator_losses(batch() | {"valence_arousal": annotated}, 0)
+    terms["valence_arousal"].backward()
+    assert touched(recognition.model) == {"shared", "expression_branch", "affect"}
