@@ -30,6 +30,7 @@ from safetensors import SafetensorError, safe_open
 from leed_hub.errors import CorpusError, HubError, ModelLoadError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CONTROLS = "controls.json"  # presets and sliders of an editor, if it has any
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
 
@@ -132,6 +133,8 @@ def push_folder(
     folder = Path(folder)
     _check_folder(folder)
     contents = {name: folder / name for name in (WEIGHTS, CONFIG, CARD)}
+    if (folder / CONTROLS).is_file():
+        contents[CONTROLS] = folder / CONTROLS
     commit_message = commit_message or "Push model with leed_hub"
     return push_files(contents, repo_id, commit_message=commit_message, token=token, private=private, revision=revision)
 

@@ -1,4 +1,5 @@
-"""The command line `leed-hub`: edit, edit-video, classify, classify-video, evaluate, push, push-corpus, export.
+"""The command line `leed-hub`: edit, edit-video, classify, classify-video, evaluate, push, push-corpus, export,
+fit-controls.
 
 Bad input gets one sentence and exit code 2.
 """
@@ -24,3 +25,4 @@ app.add_typer(evaluate.app, name="evaluate")
 app.command("push")(publish.push)
 app.command("push-corpus")(publish.push_corpus)
 app.command("export")(publish.export)
+app.command("fit-controls")(publish.fit_controls)

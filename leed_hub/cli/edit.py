@@ -14,26 +14,55 @@ Face = Annotated[str, typer.Option("--face", help="Which face: largest, all, or 
 
 def edit(
     source: Annotated[Path, typer.Argument(help="The photograph to edit.")],
-    reference: Annotated[Path, typer.Argument(help="A face with the wanted expression.")],
+    reference: Annotated[
+        str, typer.Argument(help="A picture, a preset such as smile or neutral, or a saved expression (.json).")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .png, .jpg or .webp.")],
     strength: Strength = 1.0,
+    mouth: Annotated[float, typer.Option(help="Strength of the mouth, on top of --strength.")] = 1.0,
+    eyes: Annotated[float, typer.Option(help="Strength of eyes and brows, on top of --strength.")] = 1.0,
+    eyes_from: Annotated[str | None, typer.Option(help="Another reference for eyes and brows.")] = None,
+    slide: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Move a slider, -1 to 1; may be given again.")
+    ] = None,
+    save_expression: Annotated[Path | None, typer.Option(help="Also keep the expression as a .json file.")] = None,
     face: Face = "largest",
     model: Model = None,
     detector: Detector = "yunet",
 ) -> None:
     """Give SOURCE the expression of REFERENCE; the result is marked as edited in its metadata."""
+    values = _slider_values(slide or [])
     with plain_errors():
         from leed_hub.media.provenance import save_edited
         from leed_hub.pipelines.editor import ExpressionEditor
 
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
-        result = editor(source, reference, strength, face=face_choice(face))
+        expression = editor.expression(reference)
+        if eyes_from is not None:
+            expression = expression.with_eyes_of(editor.expression(eyes_from))
+        expression = editor.slide(expression, values).with_strengths(
+            mouth=mouth * expression.mouth_strength, eyes=eyes * expression.eyes_strength
+        )
+        result = editor(source, expression, strength, face=face_choice(face))
+        if save_expression is not None:
+            expression.save(save_expression)
         save_edited(result.image, output, software=editor.software)
         edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
         size = f"{result.image.width}x{result.image.height}"
         print(f"Wrote {output} ({size}, {edited}faces found by: {result.detector}).")
         if result.note:
             print(f"Note: {result.note}", file=sys.stderr)
+
+
+def _slider_values(texts: list[str]) -> dict[str, float]:
+    values = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"--slide takes NAME=VALUE, such as 'smile=0.5'; got {text!r}.") from None
+    return values
 
 
 def edit_video(

@@ -36,6 +36,21 @@ def push_corpus(
         print(pushing.push_corpus(name, data_dir, repo_id, private=private))
 
 
+def fit_controls(
+    folder: Annotated[Path, typer.Argument(help="A saved editor; controls.json is written into it.")],
+    data_dir: Annotated[Path, typer.Argument(help="The corpus rendered_people.")],
+) -> None:
+    """Fit an editor's presets and sliders to renders whose blendshape weights are known."""
+    with plain_errors():
+        from leed_hub.pipelines.editor import ExpressionEditor
+        from leed_hub.training.controls import fit_controls
+
+        controls = fit_controls(ExpressionEditor.from_pretrained(folder), data_dir)
+        controls.save(folder)
+        for name, r2 in controls.r2.items():
+            print(f"{name}: R2 {r2:.2f}{'' if name in controls.sliders else ', no slider'}")
+
+
 def export(
     model: Annotated[
         str, typer.Argument(metavar="FOLDER_OR_NAME", help="A folder, ORG/NAME on the Hub, editor or recognizer.")

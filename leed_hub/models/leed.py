@@ -283,6 +283,22 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+Fields = tuple[Tensor, Tensor, Tensor]  # flow, mask and colour of an edit, as in `LEEDOutput`
+
+
+def composed(images: Tensor, flow: Tensor, mask: Tensor, color: Tensor) -> Tensor:
+    """The pictures (B, 3, H, W) warped, and painted where the mask says."""
+    return (1 - mask) * warp(images, flow) + mask * color
+
+
+def mixed(first: Fields, second: Fields, flow_share: float | Tensor, paint_share: float | Tensor) -> Fields:
+    """Two edits of the same faces in one: shares of the second, of 0..1, or above where a flow goes on."""
+    flow = torch.lerp(first[0], second[0], flow_share)
+    mask = torch.lerp(first[1], second[1], paint_share)
+    paint = torch.lerp(first[1] * first[2], second[1] * second[2], paint_share)
+    return flow, mask, paint / mask.clamp(min=1e-6)
+
+
 class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expression-editing", "leed"]):
     """The LEED editor: encode both faces, move the source along the manifold, decode.
 
@@ -342,18 +358,12 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         if isinstance(strength, Tensor) or strength in (0, 1):
             flow, mask, color = self._draw(source, target_point)
         else:
-            neutral_flow, neutral_mask, neutral_color = self._draw(source, source.neutral_point)
-            full_point = within_limits(source.neutral_point + displacement)
-            full_flow, full_mask, full_color = self._draw(source, full_point)
-            share = min(strength, 1.0)
-            flow = torch.lerp(neutral_flow, full_flow, strength)
-            mask = torch.lerp(neutral_mask, full_mask, share)
-            paint = torch.lerp(neutral_mask * neutral_color, full_mask * full_color, share)
-            color = paint / mask.clamp(min=1e-6)
-        edited = (1 - mask) * warp(images, flow) + mask * color
-        return LEEDOutput(edited, flow, mask, color, target_point)
+            neutral = self._draw(source, source.neutral_point)
+            full = self._draw(source, within_limits(source.neutral_point + displacement))
+            flow, mask, color = mixed(neutral, full, strength, min(strength, 1.0))
+        return LEEDOutput(composed(images, flow, mask, color), flow, mask, color, target_point)
 
-    def _draw(self, source: FaceEncoding, target_point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw(self, source: FaceEncoding, target_point: Tensor) -> Fields:
         """One pass of the decoder to z' (B, manifold_dim): flow, mask and colour as in `LEEDOutput`, float32."""
         flow, mask, color = self.decoder(source.features, source.point, target_point)
         if not self.config.uses_flow:

@@ -21,6 +21,7 @@ from PIL import Image
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_strength
+from leed_hub.pipelines.expressions import Expression
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -93,7 +94,7 @@ class PictureEdit:
 def edit_many(
     editor: ExpressionEditor,
     sources: Iterable[Picture],
-    reference: Picture | list[Picture] | None,
+    reference: Picture | list[Picture] | Expression | None,
     strength: float = 1.0,
     **options,
 ) -> Iterator[PictureEdit]:
@@ -111,17 +112,17 @@ def edit_many(
     """
     _check_several(sources)
     weights, detector = options.pop("weights", None), options.get("detector")
-    code, strength = None, check_strength(strength, reference)
-    if reference is not None:
-        references = reference if isinstance(reference, list) else [reference]
-        code = editor.encode_expression(references, weights, detector=detector)
-    return _edits(editor, sources, code, strength, options)
+    strength = check_strength(strength, reference)
+    expression = None if reference is None else editor.expression(reference, weights, detector=detector)
+    return _edits(editor, sources, expression, strength, options)
 
 
-def _edits(editor: ExpressionEditor, sources: Iterable[Picture], code, strength, options) -> Iterator[PictureEdit]:
+def _edits(
+    editor: ExpressionEditor, sources: Iterable[Picture], expression: Expression | None, strength: float, options: dict
+) -> Iterator[PictureEdit]:
     for source in sources:
         try:
-            yield PictureEdit(source, editor.session(source, **options).render(code, strength))
+            yield PictureEdit(source, editor.session(source, **options).render(expression, strength))
         except (BadImageError, NoFaceError) as error:
             yield PictureEdit(source, None, str(error))
 

@@ -2,29 +2,36 @@
 
     editor = ExpressionEditor.from_pretrained()
     editor("me.jpg", "laughing.jpg").image.save("edited.png")
+    editor("me.jpg", "smile")  # one of editor.presets
 
 Nothing leaves the machine: weights come in, pictures never go out.
 """
 
+import dataclasses
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from leed_hub.errors import ConfigError, NoFaceError
+from leed_hub.errors import ConfigError, ModelLoadError, NoFaceError
 from leed_hub.faces.alignment import crop_face
 from leed_hub.faces.face import Face
 from leed_hub.faces.tracking import FaceChoice, check_face_choice, choose_faces
+from leed_hub.hub import CONTROLS, download_files
 from leed_hub.media.images import load_image
 from leed_hub.media.paste_back import paste_back
-from leed_hub.models.leed import LEEDModel
+from leed_hub.models.leed import LEEDModel, LEEDOutput
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.damage import softened
+from leed_hub.pipelines.expressions import NEUTRAL, Controls, Expression, eyes_share, joined_halves
 from leed_hub.pipelines.pipeline import Pipeline, renamed
 
 if TYPE_CHECKING:
@@ -76,18 +83,20 @@ class EditSession:
 
     def __init__(self, editor: "ExpressionEditor", photo: np.ndarray, faces: FaceCrops):
         self.photo, self.faces = photo, faces
-        self._model, self._size, self._inference = editor.model, editor.cropper.size, editor.inference
+        self._editor, self._model, self._size = editor, editor.model, editor.cropper.size
+        self._inference = editor.inference
         with self._inference():
             self._crops = editor.cropper.tensor(faces.crops)
             self._encoding = self._model.encode(self._crops)
 
     def draw(
-        self, code: Tensor | None, strength: float = 1.0, presence: Sequence[float] | None = None
+        self, expression: Tensor | Expression | None, strength: float = 1.0, presence: Sequence[float] | None = None
     ) -> tuple[np.ndarray, tuple[float, ...]]:
         """The photograph with its faces edited.
 
         Args:
-            code: e, (1, expression_dim), as `ExpressionEditor.encode_expression` gives it; None only with strength 0.
+            expression: an `Expression`, or a code e, (1, expression_dim), as `ExpressionEditor.encode_expression` gives
+                it; None only with strength 0.
             strength: 0 neutral, 1 the code's expression, up to 2 exaggerated.
             presence: how much of each edit is wanted, in 0..1; all of it by default.
         Returns:
@@ -95,11 +104,9 @@ class EditSession:
         Raises:
             ConfigError: if the strength is out of range.
         """
-        strength = check_strength(strength, code)
-        own = self._encoding.expression_code
-        codes = torch.zeros_like(own) if code is None else code.expand(len(own), -1)
+        strength = check_strength(strength, expression)
         with self._inference():
-            output, kept = softened(self._crops, self._model.decode(self._crops, self._encoding, codes, strength))
+            output, kept = softened(self._crops, self._output(expression, strength))
         fields = [field.permute(0, 2, 3, 1).float().cpu().numpy() for field in (output.flow, output.mask, output.color)]
         photo = self.photo
         # Each edit starts from the one before, so that none is lost where two meet.
@@ -108,9 +115,26 @@ class EditSession:
             photo = paste_back(photo, matrix, self._size, share * flow, share * mask[..., 0], color)
         return photo, tuple(kept.tolist())
 
-    def render(self, code: Tensor | None, strength: float = 1.0) -> EditResult:
+    def _output(self, expression: Tensor | Expression | None, strength: float) -> LEEDOutput:
+        if not isinstance(expression, Expression):
+            return self._decoded(expression, strength)
+        self._editor.check_own(expression)
+        mouth_strength = min(strength * expression.mouth_strength, MAX_STRENGTH)
+        eyes_strength = min(strength * expression.eyes_strength, MAX_STRENGTH)
+        mouth = self._decoded(expression.mouth, mouth_strength)
+        if mouth_strength == eyes_strength and torch.equal(expression.mouth, expression.eyes):
+            return mouth
+        eyes = self._decoded(expression.eyes, eyes_strength)
+        return joined_halves(self._crops, mouth, eyes, eyes_share(self._model.config))
+
+    def _decoded(self, code: Tensor | None, strength: float) -> LEEDOutput:
+        own = self._encoding.expression_code
+        codes = torch.zeros_like(own) if code is None else code.to(own).expand(len(own), -1)
+        return self._model.decode(self._crops, self._encoding, codes, strength)
+
+    def render(self, expression: Tensor | Expression | None, strength: float = 1.0) -> EditResult:
         """Like `draw`, as an `EditResult`."""
-        photo, kept = self.draw(code, strength)
+        photo, kept = self.draw(expression, strength)
         crops = (crop_face(photo, matrix, self._size) for matrix in self.faces.matrices)
         return EditResult(
             image=Image.fromarray(photo),
@@ -122,14 +146,45 @@ class EditSession:
 
 
 class ExpressionEditor(Pipeline[LEEDModel]):
-    """Gives a face the expression of another face and keeps the person (LEED)."""
+    """Gives a face the expression of another face and keeps the person (LEED).
+
+    Attributes:
+        controls: the named expressions and sliders that come with the weights, if any.
+    """
 
     model_class, bundled_name = LEEDModel, "editor"
+    controls = Controls()
+
+    def _load_extras(self, source: str | os.PathLike, hub_options: dict[str, Any]) -> None:
+        file = Path(source).expanduser() / CONTROLS
+        if self.model.revision:
+            try:
+                (file,) = download_files(str(source), [CONTROLS], **hub_options | {"revision": self.model.revision})
+            except ModelLoadError:  # the repository has none
+                return
+        if file.is_file():
+            self.controls = Controls.load(file, self.model.config.expression_dim)
+
+    def save_pretrained(self, folder: str | os.PathLike, **options) -> None:
+        """Write the network, see `HubModel.save_pretrained`, and its controls."""
+        super().save_pretrained(folder, **options)
+        if self.controls.presets or self.controls.sliders:
+            self.controls.save(folder)
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The expressions that may be given by name."""
+        return (NEUTRAL, *self.controls.presets)
+
+    @property
+    def sliders(self) -> tuple[str, ...]:
+        """What `slide` moves."""
+        return tuple(self.controls.sliders)
 
     def __call__(
         self,
         source: Picture,
-        reference: Picture | Sequence[Picture] | None = None,
+        reference: Picture | Sequence[Picture] | Expression | None = None,
         strength: float = 1.0,
         *,
         weights: Sequence[float] | None = None,
@@ -141,7 +196,8 @@ class ExpressionEditor(Pipeline[LEEDModel]):
 
         Args:
             source: the photograph: path, bytes, PIL image or array (H, W, 3).
-            reference: whose expression it takes; several are mixed; None only with strength 0, the neutral face.
+            reference: whose expression it takes; several are mixed. Also what `expression` takes, such as the name of
+                a preset, or an `Expression`. None only with strength 0, the neutral face.
             strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
             weights: one a reference, not all zero; equal parts by default.
             face: which of the source's faces: "largest", "all", or a number, 0 being the largest. Of a reference it is
@@ -155,11 +211,62 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         """
         detector = renamed(detector, aligner)
         strength = check_strength(strength, reference)
-        code = None
-        if reference is not None:
+        expression = None if reference is None else self.expression(reference, weights, detector=detector)
+        return self.session(source, face=face, detector=detector).render(expression, strength)
+
+    def expression(
+        self,
+        reference: Picture | Sequence[Picture] | Expression,
+        weights: Sequence[float] | None = None,
+        *,
+        detector: str | None = None,
+    ) -> Expression:
+        """An expression to wear, to change and to keep.
+
+        Args:
+            reference: the name of a preset, a saved expression (`.json`), a picture, or several, which are mixed. A
+                picture that is named as a preset is given with its folder: "./smile".
+            weights: of several pictures, as in a call.
+            detector: instead of the pipeline's own.
+        Raises:
+            BadImageError, NoFaceError, ConfigError: as a call does.
+        """
+        if isinstance(reference, Expression):
+            return reference
+        if isinstance(reference, str) and reference in self.presets:
+            code = self.controls.presets.get(reference, torch.zeros(self.model.config.expression_dim))[None]
+        elif isinstance(reference, str | os.PathLike) and Path(reference).suffix.lower() == ".json":
+            loaded = Expression.load(reference)
+            self.check_own(loaded)
+            return loaded
+        else:
             references: list = list(reference) if isinstance(reference, list | tuple) else [reference]
             code = self.encode_expression(references, weights, detector=detector)
-        return self.session(source, face=face, detector=detector).render(code, strength)
+        return Expression(code, code, editor=self.fingerprint)
+
+    def slide(self, expression: Expression, values: Mapping[str, float]) -> Expression:
+        """An expression moved by some of `sliders`, each from -1 to 1; 0 leaves it as it is.
+
+        Raises:
+            ConfigError: if there is no such slider, or a value is out of range.
+        """
+        mouth = self.controls.slid(expression.mouth, values)
+        same = torch.equal(expression.mouth, expression.eyes)
+        eyes = mouth if same else self.controls.slid(expression.eyes, values)
+        return dataclasses.replace(expression, mouth=mouth, eyes=eyes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells codes of different editors apart: of the weights that codes come from."""
+        digest = hashlib.sha256()
+        for tensor in self.model.extractor.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def check_own(self, expression: Expression) -> None:
+        """Raise `ConfigError` where an expression was saved by another editor."""
+        if expression.editor != self.fingerprint:
+            raise ConfigError("This expression is another editor's, with other weights; take it from its picture anew.")
 
     def session(self, source: Picture, *, face: FaceChoice = "largest", detector: str | None = None) -> EditSession:
         """Find and encode a photograph's faces once, to edit them many times.

@@ -105,7 +105,11 @@ class Pipeline(Generic[ModelT]):
             pipeline.origin = f"leed_hub {__version__} {cls.bundled_name}"
         else:
             pipeline.origin = f"{os.fspath(name_or_folder)}{'@' + model.revision if model.revision else ''}"
+        pipeline._load_extras(source, hub_options)
         return pipeline
+
+    def _load_extras(self, source: str | os.PathLike, hub_options: dict[str, Any]) -> None:
+        """What else a pipeline reads beside its network."""
 
     def save_pretrained(self, folder: str | os.PathLike, **options) -> None:
         """Write the network, see `HubModel.save_pretrained`."""
