@@ -8,17 +8,17 @@ that runs the page.
 """
 
 import os
-import shutil
 import tempfile
-import threading
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import ImageDraw
 
 from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
 from leed_hub.media.images import load_image
 from leed_hub.media.provenance import save_edited
+from leed_hub.pipelines.expressions import Expression
 
 try:  # ZeroGPU lends a GPU for the length of one call
     import spaces
@@ -32,6 +32,8 @@ except ImportError:
 
 EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
+OWN = "my own picture"  # the expression of the visitor's reference
+PREVIEW_SIDE = 900  # pixels; what is shown while controls move is at most so large
 LIMITS = (
     "What a face *looks like* in one picture, not what the person feels. Not for decisions about people: using emotion "
     "recognition at work or in education is prohibited in the EU. Scores depend on light, pose, age and culture."
@@ -64,71 +66,164 @@ def told(error: LeedHubError) -> gr.Error:
     return gr.Error(str(error), print_exception=False)
 
 
-def edit_tab(editor: ExpressionEditor) -> None:
-    """Two pictures in, the edited one out."""
+class Portrait:
+    """A visitor's photograph: small and encoded once for what is shown while controls move, whole for the file.
+
+    Args:
+        editor: what edits it.
+        path: the upload.
+        face: "largest" or "all".
+        needs_consent: whether it shows a real person.
+    """
+
+    def __init__(self, editor: ExpressionEditor, path: str, face: str = "largest", *, needs_consent: bool = True):
+        self.path, self.face, self.needs_consent = path, face, needs_consent
+        small = load_image(path)
+        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        self.session = editor.session(small, face=face)
+        self.before = Path(tempfile.mkdtemp(dir=get_upload_folder())) / "before.jpg"
+        small.save(self.before, quality=92)
+
+
+def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
+    """A photograph, an expression by name or from a picture, and controls that draw while they move."""
+
+    def expression_of(name: str, own: Expression | None, mouth: float, eyes: float, *slides: float) -> Expression:
+        expression = own if name == OWN and own is not None else editor.expression("neutral" if name == OWN else name)
+        moved = {slider: value for slider, value in zip(editor.sliders, slides, strict=True) if value}
+        return editor.slide(expression, moved).with_strengths(mouth=mouth, eyes=eyes)
+
+    def draw(portrait: Portrait | None, consent: bool, strength: float, *wanted):
+        """Before and after as the page shows them, and a note; the picture stays as it is where there is a message."""
+        if portrait is None:
+            return gr.skip(), "Choose a photo to begin."
+        if portrait.needs_consent and consent is not True:
+            return gr.skip(), f"**Please confirm first:** {CONSENT}"
+        try:
+            result = portrait.session.render(expression_of(*wanted), strength)
+        except LeedHubError as error:
+            return gr.skip(), f"**{error}**"
+        edited = Path(tempfile.mkdtemp(dir=get_upload_folder())) / "edited.jpg"
+        save_edited(result.image, edited, software=editor.software)
+        return (str(portrait.before), str(edited)), result.note
+
+    def opened(path: str | None, face: str, consent: bool, strength: float, *wanted):
+        """A new photograph, drawn with the controls as they stand."""
+        if not path:
+            return gr.skip(), gr.skip(), gr.skip()
+        try:
+            portrait = Portrait(editor, path, face)
+        except LeedHubError as error:
+            return gr.skip(), gr.skip(), f"**{error}**"
+        return portrait, *draw(portrait, consent, strength, *wanted)
+
+    def read_reference(path: str | None):
+        """Whose expression is worn, of the visitor's own reference picture."""
+        if not path:
+            return None, gr.skip(), gr.skip()
+        try:
+            return editor.expression(path), OWN, ""
+        except LeedHubError as error:
+            return gr.skip(), gr.skip(), f"**The reference:** {error}"
+
+    def example(*wanted):
+        """What one sees on opening: a rendered face, which nobody's consent is needed for."""
+        portrait = Portrait(editor, str(EXAMPLES / "source.png"), needs_consent=False)
+        return portrait, *draw(portrait, True, 1.0, *wanted)
+
+    def whole(portrait: Portrait | None, consent: bool, strength: float, *wanted) -> str:
+        """The edit at the photograph's own size, as a PNG file named after it."""
+        if portrait is None or (portrait.needs_consent and consent is not True):
+            raise gr.Error("Choose a photo, and confirm that you may use it.", print_exception=False)
+        try:
+            result = editor(portrait.path, expression_of(*wanted), strength, face=portrait.face)
+        except LeedHubError as error:
+            raise told(error) from error
+        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{Path(portrait.path).stem}_edited.png"
+        save_edited(result.image, file, software=editor.software)
+        return str(file)
 
     @on_gpu
     def edit(
-        source: str,
-        reference: str,
+        photo: str,
+        reference: str | None,
         strength: float,
         consent: bool,
         face: str = "largest",
-        progress=gr.Progress(),  # noqa: B008
+        expression: str = OWN,
+        mouth: float = 1.0,
+        eyes: float = 1.0,
     ):
-        """Give the source face, or all, the expression of the reference face; returns before/after and a PNG file."""
-        if not consent:
+        """Edit a photograph by a reference picture, or by an expression's name; returns the marked PNG file and a note.
+
+        Args:
+            photo: whose face is edited.
+            reference: whose expression it takes, where `expression` is "my own picture".
+            strength: 0 neutral, 1 as the reference, up to 2.
+            consent: that you may use these pictures.
+            face: "largest" or "all".
+            expression: "neutral", "smile" and so on.
+            mouth: strength of the mouth alone.
+            eyes: strength of eyes and brows alone.
+        """
+        if consent is not True:  # a client may send anything, such as the word "false"
             raise gr.Error("Please confirm that you may use these pictures.", print_exception=False)
-        if not source or (not reference and strength > 0):
-            raise gr.Error("Please choose a source and a reference picture.", print_exception=False)
-        progress(0.1, desc="Finding the faces")
+        if not photo or (expression == OWN and not reference and strength > 0):
+            raise gr.Error("Please choose a photo and a reference picture or expression.", print_exception=False)
         try:
-            before = load_image(source)
-            result = editor(before, reference or None, strength, face=face)
+            wanted = editor.expression("neutral" if expression == OWN and not reference else reference or expression)
+            result = editor(photo, wanted.with_strengths(mouth=mouth, eyes=eyes), strength, face=face)
         except LeedHubError as error:
             raise told(error) from error
-        progress(0.9, desc="Saving")
-        folder = Path(tempfile.mkdtemp())  # gradio at once copies what is returned into its cache, which it empties
-        forget = threading.Timer(60, shutil.rmtree, (folder, True))
-        forget.daemon = True
-        forget.start()
-        save_edited(result.image, folder / "edited.png", software=editor.software)
-        before.save(folder / "before.png")
-        note = f"Faces found by: {result.detector}. {result.note}".rstrip()
-        edited = str(folder / "edited.png")
-        return (str(folder / "before.png"), edited), edited, note
+        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{Path(photo).stem}_edited.png"
+        save_edited(result.image, file, software=editor.software)
+        return str(file), f"Faces found by: {result.detector}. {result.note}".rstrip()
 
-    with gr.Tab("Edit"):
-        with gr.Row():
-            with gr.Column():
-                with gr.Row():
-                    source = face_image("Source: whose face is edited", "edit-source")
-                    reference = face_image("Reference: whose expression it takes", "edit-reference")
-                strength = gr.Slider(0, 2, 1, step=0.05, label="Strength (0 neutral, 1 as the reference)")
-                face = gr.Radio(
-                    [("the largest face", "largest"), ("all faces", "all")],
-                    value="largest",
-                    label="If the source shows several: edit",
-                    elem_id="edit-face",
-                )
-                consent = gr.Checkbox(label=CONSENT, elem_id="edit-consent")
-                edit_button = gr.Button("Edit", variant="primary", elem_id="edit-run")
-            with gr.Column():
-                result = gr.ImageSlider(
-                    label="Before / after", format="png", elem_id="edit-result", height=420, slider_position=25
-                )
-                download = gr.File(label="Edited picture (PNG, marked as AI-edited)", elem_id="edit-file")
-                note = gr.Markdown(elem_id="edit-note")
-        edit_button.click(edit, [source, reference, strength, consent, face], [result, download, note], api_name="edit")
-        gr.Examples(
-            [
-                [str(EXAMPLES / "source.png"), str(EXAMPLES / f"{name}.png")]
-                for name in ("happiness", "surprise", "anger")
-            ],
-            [source, reference],
-            cache_examples=False,
-            label="Rendered examples",
+    with gr.Tab("Photo"), gr.Row():
+        portrait, own = gr.State(None, time_to_live=600), gr.State(None, time_to_live=600)
+        with gr.Column(scale=3):
+            result = gr.ImageSlider(
+                show_label=False, elem_id="photo-result", height=460, max_height=460, slider_position=50, format="jpeg"
+            )
+            note = gr.Markdown(elem_id="photo-note")
+        with gr.Column(scale=2):
+            photo = face_image("Your photo", "photo-source")
+            consent = gr.Checkbox(label=CONSENT, elem_id="photo-consent")
+            expression = gr.Radio(
+                [*((name.capitalize(), name) for name in editor.presets), ("My own picture", OWN)],
+                value="smile" if "smile" in editor.presets else "neutral",
+                label="Expression",
+                elem_id="photo-expression",
+            )
+            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="photo-strength")
+            with gr.Row():
+                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", elem_id="photo-mouth", min_width=120)
+                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", elem_id="photo-eyes", min_width=120)
+            with gr.Accordion("Fine control", open=False, visible=bool(editor.sliders)):
+                slides = [gr.Slider(-1, 1, 0, step=0.05, label=name.capitalize()) for name in editor.sliders]
+            with gr.Accordion("The expression of another picture", open=False):
+                reference = face_image("Reference: whose expression your photo takes", "photo-reference")
+            face = gr.Radio(
+                [("the largest face", "largest"), ("all faces", "all")], value="largest", label="If there are several"
+            )
+            save = gr.Button("Save full size", variant="primary", elem_id="photo-save")
+            file = gr.File(label="Edited photo (PNG, marked as AI-edited)", elem_id="photo-file")
+
+        wanted = [expression, own, mouth, eyes, *slides]
+        controls = [portrait, consent, strength, *wanted]
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        photo.input(opened, [photo, face, consent, strength, *wanted], [portrait, result, note], **quiet)
+        face.input(opened, [photo, face, consent, strength, *wanted], [portrait, result, note], **quiet)
+        reference.input(read_reference, reference, [own, expression, note], **quiet).then(
+            draw, controls, [result, note], **quiet
         )
+        for control in (consent, expression, strength, mouth, eyes, *slides):
+            control.input(draw, controls, [result, note], trigger_mode="always_last", **quiet)
+        save.click(whole, controls, file, api_visibility="private")
+        gr.Button(visible=False).click(
+            edit, [photo, reference, strength, consent, face, expression, mouth, eyes], [file, note], api_name="edit"
+        )
+    demo.load(example, wanted, [portrait, result, note], **quiet)
 
 
 def classify_tab(recognizer: ExpressionRecognizer) -> None:
@@ -183,7 +278,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
     """The page around two loaded pipelines."""
     with gr.Blocks(title="leed_hub", delete_cache=(300, 300), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
-        edit_tab(editor)
+        photo_tab(editor, demo)
         classify_tab(recognizer)
     return demo
 

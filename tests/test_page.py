@@ -72,16 +72,40 @@ def browser_page(page):
         browser.close()
 
 
-def test_a_visitor_edits_a_real_face_and_gets_a_marked_file(browser_page, photographs, tmp_path):
-    source, reference = photographs
-    view = browser_page
-    view.locator("#edit-source input[type=file]").set_input_files(source)
-    view.locator("#edit-reference input[type=file]").set_input_files(reference)
-    view.locator("#edit-consent input").check()
-    view.locator("#edit-run").click()
-    view.locator("#edit-result img").first.wait_for(timeout=60_000)
+def shown(view) -> str:
+    """Where the edited picture on the page comes from; another one after each edit."""
+    view.locator("#photo-result img").first.wait_for(timeout=60_000)
+    return view.evaluate("[...document.querySelectorAll('#photo-result img')].map(i => i.src).join()")
+
+
+def wait_for_another(view, before: str) -> str:
+    view.wait_for_function(
+        "before => [...document.querySelectorAll('#photo-result img')].map(i => i.src).join() != before", arg=before
+    )
+    return shown(view)
+
+
+def test_on_opening_one_sees_a_finished_edit(browser_page):
+    picture = shown(browser_page)
+    if folder := os.environ.get("LEED_HUB_SCREENSHOTS"):  # how docs/page.png is made
+        browser_page.get_by_label("Surprise").check()
+        wait_for_another(browser_page, picture)
+        browser_page.wait_for_timeout(1500)
+        browser_page.screenshot(path=Path(folder, "page.png"))
+
+
+def test_a_visitor_with_one_photo_smiles_after_two_clicks_and_gets_a_marked_file(browser_page, photographs, tmp_path):
+    source, view = photographs[0], browser_page
+    example = shown(view)
+    view.locator("#photo-source input[type=file]").set_input_files(source)
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    assert shown(view) == example  # nothing is edited before the visitor has agreed, and nothing is lost
+    view.locator("#photo-consent input").check()
+    wait_for_another(view, example)
+    view.locator("#photo-save").click()
     with view.expect_download() as download:
-        view.locator("#edit-file a").first.click()
+        view.locator("#photo-file a").first.click()
+    assert download.value.suggested_filename == "source_edited.png"
     download.value.save_as(tmp_path / "edited.png")
     assert is_marked_edited(tmp_path / "edited.png")
     before = np.asarray(Image.open(source).convert("RGB")).astype(int)
@@ -90,6 +114,30 @@ def test_a_visitor_edits_a_real_face_and_gets_a_marked_file(browser_page, photog
     change = np.abs(after - before).max(axis=2)
     assert change.max() > 30  # the mouth
     assert np.median(change) == 0  # most of the photograph is untouched
+
+
+def test_every_control_draws_anew(browser_page):
+    view = browser_page
+    picture = shown(view)
+    view.get_by_label("Laugh").check()
+    picture = wait_for_another(view, picture)
+    for control in ("#photo-strength", "#photo-mouth", "#photo-eyes"):
+        view.locator(f"{control} input[type=number]").fill("0.5")
+        view.locator(f"{control} input[type=number]").press("Enter")
+        picture = wait_for_another(view, picture)
+    view.get_by_text("Fine control").click()
+    view.locator("input[type=number]").last.fill("1")
+    view.locator("input[type=number]").last.press("Enter")
+    wait_for_another(view, picture)
+
+
+def test_the_visitors_own_reference_is_worn(browser_page, photographs):
+    view = browser_page
+    picture = shown(view)
+    view.get_by_text("The expression of another picture").click()
+    view.locator("#photo-reference input[type=file]").set_input_files(photographs[1])
+    wait_for_another(view, picture)
+    assert view.get_by_label("My own picture").is_checked()
 
 
 def test_a_visitor_classifies_a_real_face(browser_page, photographs):
@@ -101,26 +149,16 @@ def test_a_visitor_classifies_a_real_face(browser_page, photographs):
     view.locator("#classify-boxes img").wait_for()
 
 
-def test_the_examples_work_offline(browser_page):
-    view = browser_page
-    view.locator("table tbody tr").first.click()
-    view.locator("#edit-source img").wait_for(timeout=30_000)
-    view.locator("#edit-reference img").wait_for(timeout=30_000)
-    view.locator("#edit-consent input").check()
-    view.locator("#edit-run").click()
-    view.locator("#edit-result img").first.wait_for(timeout=60_000)
-    view.locator("#edit-file a").first.wait_for()
-    if folder := os.environ.get("LEED_HUB_SCREENSHOTS"):  # how docs/page.png is made
-        view.wait_for_timeout(1500)
-        view.screenshot(path=Path(folder, "page.png"))
-
-
 def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     client = Client(page, verbose=False)
     source, reference = (handle_file(str(path)) for path in photographs)
-    slider, file, note = client.predict(source, reference, 1.0, True, api_name="/edit")
+    file, note = client.predict(source, reference, 1.0, True, api_name="/edit")
     assert is_marked_edited(file)
     assert "yunet" in note
+    smile, _ = client.predict(source, None, 1.0, True, expression="smile", api_name="/edit")
+    mouth, _ = client.predict(source, None, 1.0, True, expression="smile", eyes=0.0, api_name="/edit")
+    pictures = [np.asarray(Image.open(path)) for path in (file, smile, mouth)]
+    assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
     boxes, bars, faces = client.predict(reference, api_name="/classify")
     assert bars["label"] == faces[0]["label"] == max(faces[0]["scores"], key=faces[0]["scores"].get)
     with pytest.raises(AppError, match="confirm that you may use"):
