@@ -3,39 +3,45 @@
 import math
 import os
 import secrets
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from leed_hub.errors import BadVideoError, needs_extra
+from leed_hub.media.high_dynamic_range import needs_conversion, to_bt709
 from leed_hub.media.images import MAX_PIXELS, MIN_SIDE
 from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_xmp
+from leed_hub.media.sound import CarriedSound
 
 with needs_extra("video", "Reading and writing videos"):
     import av
-    from av.audio.resampler import AudioResampler
 
 # Containers that hold their pictures themselves; playlists, which name other files and addresses, are not opened.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,h264,hevc,m4v"
-_COPIED_SOUND = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}  # what players expect in mp4; others become AAC
-_AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 _MATRICES = {1, 5, 6, 7, 9}  # AVColorSpace values that swscale converts exactly; an untagged video stays untagged
 _BT709, _UNTAGGED = 1, 2
+SHORT_S = 0.3  # so much of its end a video may lack without a word
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification part 3: the box that holds XMP in mp4
 
 
 class VideoFrames:
-    """The frames of a video file; each pass over it reads the file anew and holds one frame at a time.
+    """The frames of a video file as players show them; each pass over it reads the file anew, one frame at a time.
+
+    They are upright, with square pixels, and in the colours of an ordinary screen: high dynamic range and wide gamut
+    become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks.
 
     Attributes:
         path: the file.
-        width, height: of the upright picture, in pixels.
+        width, height: of the pictures, in pixels.
         rate (Fraction): frames a second, on average.
         time_base (Fraction): all times are multiples of it, in seconds.
-        matrix (int): how its colours are coded, as AVColorSpace.
+        matrix (int): how colours are coded, as AVColorSpace.
+        start_s (Fraction): what the file calls its start.
         n_frames: as the file states or its length suggests; None if it does neither.
         sound: name of the sound's codec; None where there is none.
     Raises:
@@ -43,60 +49,126 @@ class VideoFrames:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            frame = next(container.decode(stream), None)
+        self.path = Path(path).absolute()  # what begins with a protocol's name is no file to FFmpeg
+        with self.opened() as container:
+            stream = moving_pictures(container)
+            frame = next(_decoded(container, stream, []), None)
             if frame is None:
                 raise BadVideoError(f"{self.path.name} has no frame that can be read.")
-            if frame.width * frame.height > MAX_PIXELS or min(frame.width, frame.height) < MIN_SIDE:
+            self._square = _square_size(frame.width, frame.height, stream.sample_aspect_ratio or Fraction(1))
+            if math.prod(self._square) > MAX_PIXELS or min(self._square) < MIN_SIDE:
                 raise BadVideoError(
-                    f"{self.path.name} has {frame.width}x{frame.height} pixels; each side needs at least {MIN_SIDE}, "
-                    f"and at most {MAX_PIXELS // 10**6} megapixels are allowed."
+                    f"{self.path.name} has {'x'.join(map(str, self._square))} pixels; each side needs at least "
+                    f"{MIN_SIDE}, and at most {MAX_PIXELS // 10**6} megapixels are allowed."
                 )
-            is_turned = round(frame.rotation / 90) % 2
-            self.width, self.height = (frame.height, frame.width) if is_turned else (frame.width, frame.height)
+            self._matrix = _display_matrix(frame)
+            self.height, self.width = _upright(np.empty(self._square[::-1]), self._matrix).shape
+            self._colors = int(frame.color_trc), int(frame.color_primaries)
+            coding = int(frame.colorspace) if int(frame.colorspace) in _MATRICES else _UNTAGGED
+            self.matrix = _BT709 if needs_conversion(*self._colors) else coding
             self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             self.time_base = stream.time_base
-            self.matrix = int(frame.colorspace) if int(frame.colorspace) in _MATRICES else _UNTAGGED
             self.start_s = Fraction(container.start_time or 0, av.time_base)
             length_s = container.duration / av.time_base if container.duration else 0
             self.n_frames = stream.frames or round(length_s * self.rate) or None
             sounds = container.streams.audio
-            self.sound = sounds[0].codec_context.name if sounds else None
+            self.sound = None if not sounds else getattr(sounds[0].codec_context, "name", "unknown")
 
     def __iter__(self) -> Iterator[tuple[Fraction, np.ndarray]]:
-        """Time in seconds from the file's start, and the upright picture, (H, W, 3) uint8 RGB."""
+        """Time in seconds from the file's start, and the picture, (H, W, 3) uint8 RGB."""
         for time_s, frame in self._frames():
-            picture = frame.to_ndarray(format="rgb24")
-            yield time_s, np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+            yield time_s, np.ascontiguousarray(_upright(self._picture(frame), self._matrix))
 
     def times(self) -> Iterator[Fraction]:
         """The times alone, which is cheaper."""
         for time_s, _ in self._frames():
             yield time_s
 
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
+        width, height = self._square
+        scaling = None if (width, height) == (frame.width, frame.height) else "BICUBIC"
+        if needs_conversion(*self._colors):
+            return to_bt709(frame.reformat(width, height, "rgb48le", interpolation=scaling).to_ndarray(), *self._colors)
+        return frame.reformat(width, height, "rgb24", interpolation=scaling).to_ndarray()
+
     def _frames(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-        with self._opened() as container:
-            stream = container.streams.video[0]
+        faults: list[Exception] = []
+        end_s = 0.0
+        with self.opened() as container:
+            stream = moving_pictures(container)
             stream.thread_type = "AUTO"
-            for number, frame in enumerate(container.decode(stream)):
+            for number, frame in enumerate(_decoded(container, stream, faults)):
                 # A raw stream has no times: its frames follow each other at its rate.
                 time_s = number / self.rate if frame.pts is None else frame.pts * frame.time_base - self.start_s
+                end_s = float(time_s) + max(float(1 / self.rate), frame.duration * float(self.time_base))
                 yield time_s, frame
+            stated_s = _stated_length(container, stream)
+        if faults:
+            warnings.warn(f"{self.path.name} is damaged; {len(faults)} of its frames are missing.", stacklevel=2)
+        if stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
+            warnings.warn(f"{self.path.name} is cut off: it ends after {end_s:.1f} of {stated_s:.1f} s.", stacklevel=2)
 
     @contextmanager
-    def _opened(self):
+    def opened(self):
         """The container, with its troubles turned into a `BadVideoError`."""
         if not self.path.is_file():
             raise BadVideoError(f"{self.path.name}: there is no such file.")
         try:
             with av.open(str(self.path), options={"format_whitelist": _CONTAINERS}) as container:
-                if not container.streams.video:
+                if moving_pictures(container) is None:
                     raise BadVideoError(f"{self.path.name} has no moving picture in it.")
                 yield container
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise BadVideoError(f"{self.path.name} is damaged, or no video that can be read.") from error
+
+
+def moving_pictures(container: Any) -> Any:
+    """The video stream; None where there is none, or only the picture on a record's cover."""
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+
+
+def _decoded(container: Any, stream: Any, faults: list[Exception]) -> Iterator[Any]:
+    """The frames that can be decoded, as players do it; why others cannot is added to `faults`."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            faults.append(error)
+            continue
+        yield from frames
+
+
+def _square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height with square pixels; nothing is made smaller."""
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
+    """(2, 2), where the picture's axes come to lie when it is shown: (x, y) of its x axis, (x, y) of its y axis."""
+    side_data: Any = frame.side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    return np.eye(2) if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
+
+
+def _upright(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A picture (H, W, ...) turned and mirrored, by the nearest multiple of a right angle."""
+    if abs(np.diag(matrix)).sum() < abs(np.diag(matrix[::-1])).sum():
+        picture, matrix = picture.swapaxes(0, 1), matrix[::-1]
+    (x, _), (_, y) = matrix
+    return picture[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1]
+
+
+def _stated_length(container: Any, stream: Any) -> float | None:
+    """How many seconds the pictures last, by what a file says of them; None where it says nothing."""
+    if container.format.name.startswith("mpeg"):  # what is known there comes from the end that is present
+        return None
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if len(container.streams) == 1 and container.duration else None
 
 
 class VideoWriter:
@@ -111,8 +183,6 @@ class VideoWriter:
         size: (width, height) in pixels.
         matrix: how colours are coded, see `VideoFrames.matrix`.
         software: what made the edit.
-    Attributes:
-        sound: "copied", "encoded" (as AAC, where mp4 does not take the original), or None.
     Raises:
         BadVideoError: if the file cannot be written; also at the end of the context.
     """
@@ -132,7 +202,11 @@ class VideoWriter:
         self.timing, self.size, self.matrix, self.software = timing, size, matrix, software
         self._temporary = self.path.with_name(f".leed-{secrets.token_hex(8)}.tmp")
         self._last = -1
-        self.sound = None if timing.sound is None else "copied" if timing.sound in _COPIED_SOUND else "encoded"
+
+    @property
+    def sound(self) -> str | None:
+        """ "copied", "encoded" (as AAC, where mp4 does not take the original), or None."""
+        return self._sound.how
 
     def __enter__(self):
         try:
@@ -159,8 +233,7 @@ class VideoWriter:
             context.colorspace = self.matrix
         if self.matrix == _BT709:
             context.color_primaries = context.color_trc = _BT709
-        self._sound = self._read_sound() if self.sound else iter(())
-        self._sound_until, _ = next(self._sound, (math.inf, None))  # its stream must be there before the first packet
+        self._sound = CarriedSound(self.timing, self._output)
 
     def write(self, time_s: Fraction, picture: np.ndarray) -> None:
         """Add the frame of a time in seconds: (H, W, 3) uint8 RGB."""
@@ -175,14 +248,14 @@ class VideoWriter:
         frame.pts = self._last = max(round(time_s / frame.time_base), self._last + 1)
         with self._told():
             self._output.mux(self._stream.encode(frame))
-            self._write_sound(float(time_s))
+            self._sound.carry(float(time_s))
 
     def __exit__(self, kind, error, trace) -> None:
         try:
             with self._told():
                 if error is None:
                     self._output.mux(self._stream.encode(None))
-                    self._write_sound(math.inf)
+                    self._sound.carry(math.inf)
                 self._output.close()
                 if error is None:
                     xmp = edited_xmp(self.software).encode()
@@ -194,41 +267,6 @@ class VideoWriter:
                 raise
         finally:
             self._temporary.unlink(missing_ok=True)
-
-    def _write_sound(self, until_s: float) -> None:
-        """Carry the sound over as far as that, in step with the pictures, so that no queue grows."""
-        while self._sound_until < until_s:
-            self._sound_until, packet = next(self._sound, (math.inf, None))
-            if isinstance(packet, av.Packet):
-                packet.stream = self._sound_stream
-                self._output.mux(packet)
-            elif self.sound == "encoded":  # a frame, or None at the end, when the encoder gives what it still holds
-                self._output.mux(self._sound_stream.encode(packet))
-
-    def _read_sound(self) -> Iterator[tuple[float, av.Packet | av.AudioFrame | None]]:
-        """The second it has come to, and a packet to copy or a frame to encode; opens its stream of the new file."""
-        with self.timing._opened() as container:
-            source = container.streams.audio[0]
-            if self.sound == "copied":
-                self._sound_stream = self._output.add_stream_from_template(source)
-            else:
-                rate = source.rate if source.rate in _AAC_RATES else 48000
-                layout = {1: "mono", 2: "stereo"}.get(source.channels, source.layout.name)
-                self._sound_stream = self._output.add_stream("aac", rate=rate, layout=layout)
-                resampler = AudioResampler(format="fltp", layout=layout, rate=rate)
-            yield -math.inf, None
-            for packet in container.demux(source):
-                if packet.dts is None:  # the empty packet at the end
-                    continue
-                shift = round(self.timing.start_s / packet.time_base)
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                second = float(packet.dts * packet.time_base)
-                if self.sound == "copied":
-                    yield second, packet
-                else:
-                    for decoded in packet.decode():
-                        for frame in resampler.resample(decoded):
-                            yield second, frame
 
     @contextmanager
     def _told(self):
@@ -245,5 +283,5 @@ def is_marked_edited(path: str | os.PathLike) -> bool:
     Raises:
         BadVideoError: if the file cannot be read.
     """
-    with VideoFrames(path)._opened() as container:
+    with VideoFrames(path).opened() as container:
         return DIGITAL_SOURCE_TYPE in container.metadata.get("comment", "")
