@@ -2,20 +2,40 @@
 
 import io
 import os
+import re
 import stat
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from leed_hub.errors import BadImageError
+from leed_hub.media.misread import has_misread_layout, lacks_its_end
 
 MAX_PIXELS = 40_000_000  # a 40-megapixel photograph is 120 MB of RGB; Pillow alone would allow 179 million
 MIN_SIDE = 8
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # told apart by their first bytes; no other parser is run
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"]  # told apart by their first bytes; no others are parsed
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # others hold several pictures, too, which are no film
+_HEIC = re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL)
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
+_URL = re.compile(r"([a-z][a-z0-9+.-]+:/|data:)", re.IGNORECASE)  # pathlib makes one slash of two
+_DAMAGED = "{name} is damaged, incomplete or written in an unusual way, and cannot be read as a picture."
+_UNUSUAL = "{name} is a {kind} whose samples lie in an unusual way; save it anew with 8 bits a sample."
+# ComfyUI's pictures hold their whole workflow, and printers' profiles are as large; 64 MB in all stay the limit.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+try:  # the extra `heif`
+    from pillow_heif import register_heif_opener
+except ModuleNotFoundError:
+    pass
+else:
+    register_heif_opener()
+    FORMATS.append("HEIF")
 
 
-def load_image(source: str | os.PathLike | Image.Image | np.ndarray | bytes) -> Image.Image:
+def load_image(
+    source: str | os.PathLike | Image.Image | np.ndarray | bytes, *, keeps_transparency: bool = False
+) -> Image.Image:
     """Open any picture as upright 8-bit sRGB without metadata.
 
     Transparent pixels are composited on white, 16-bit and float pixels are scaled rather than clipped, an embedded
@@ -25,17 +45,56 @@ def load_image(source: str | os.PathLike | Image.Image | np.ndarray | bytes) -> 
     Args:
         source: a path; the bytes of a picture file; a PIL image; or an array, (H, W), (H, W, 1), (H, W, 3) or
             (H, W, 4), of uint8, uint16, or floats in [0, 1].
+        keeps_transparency: give what is transparent as "RGBA" instead.
     Returns:
         Image.Image: mode "RGB", with empty `.info`.
     Raises:
-        BadImageError: if it is no JPEG, PNG, WebP, BMP, GIF or TIFF picture, is damaged, or is too large or small.
+        BadImageError: if it is no JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC picture, is damaged, or is too large or
+            small; or if it is a HEIC picture, and pillow-heif is not installed.
     """
     if isinstance(source, np.ndarray):
-        return _upright_rgb(_from_array(source), "the array")
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source, printable_name(os.path.basename(getattr(source, "filename", "") or "the image")))
-    with opened_image(source) as (image, name):
-        return _upright_rgb(image, name)
+        picture = _upright(_from_array(source), "the array")
+    elif isinstance(source, Image.Image):
+        picture = _upright(source, printable_name(os.path.basename(getattr(source, "filename", "") or "the image")))
+    else:
+        with opened_image(source) as (image, name):
+            is_jpeg, file = image.format in ("JPEG", "MPO"), image.fp
+            picture = _upright(image, name)
+            if is_jpeg and lacks_its_end(image, file):
+                raise BadImageError(f"{name} is incomplete: its lower part is missing.")
+    return picture if keeps_transparency else on_white(picture)
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """An "RGBA" picture in front of white; any other as it is."""
+    if picture.mode != "RGBA":
+        return picture
+    return Image.composite(picture.convert("RGB"), Image.new("RGB", picture.size, "white"), picture.getchannel("A"))
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file begins as a picture does, of a kind that we open or know by name."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            if _HEIC.match(file.read(12)):
+                return True
+        Image.open(path, formats=FORMATS).close()
+    except OSError:  # among them: no kind of picture fits
+        return False
+    except Exception:  # one fits, but it is damaged, or too large
+        return True
+    return True
+
+
+def is_animated(path: str | os.PathLike) -> bool:
+    """Whether a file is a picture that moves."""
+    try:
+        with opened_image(path) as (image, _):
+            return image.format in ANIMATED and getattr(image, "n_frames", 1) > 1
+    except BadImageError:
+        return False
 
 
 @contextmanager
@@ -51,7 +110,7 @@ def opened_image(source: str | os.PathLike | bytes):
         )
     with file:
         try:
-            if not file.read(1):
+            if not (head := file.read(12)):
                 raise BadImageError(f"{name} is empty (0 bytes).")
             file.seek(0)
             with Image.open(file, formats=FORMATS) as image:
@@ -62,11 +121,17 @@ def opened_image(source: str | os.PathLike | bytes):
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise BadImageError(f"{name} is larger than the {MAX_PIXELS // 10**6} megapixels allowed.") from error
         except Image.UnidentifiedImageError as error:
-            raise BadImageError(f"{name} is not a JPEG, PNG, WebP, BMP, GIF or TIFF picture.") from error
+            if _HEIC.match(head) and "HEIF" not in FORMATS:
+                said = f'{name} is a HEIC picture, which needs pillow-heif: pip install "leed-hub[heif]".'
+            elif _TIFF.match(head):
+                said = _UNUSUAL.format(name=name, kind="TIFF")
+            else:
+                said = f"{name} is not a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC picture."
+            raise BadImageError(said) from error
         except (
             Exception
         ) as error:  # Pillow's parsers meet damage with many types: OSError, SyntaxError, struct.error...
-            raise BadImageError(f"{name} is damaged or incomplete and cannot be read as a picture.") from error
+            raise BadImageError(_DAMAGED.format(name=name)) from error
 
 
 def _regular_file(path: str | os.PathLike):
@@ -80,9 +145,11 @@ def _regular_file(path: str | os.PathLike):
         if not stat.S_ISREG(mode):
             raise BadImageError(f"{name} is not a regular file.")
         return open(path, "rb"), name
-    except FileNotFoundError as error:
-        raise BadImageError(f"{name}: there is no such file.") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        if _URL.match(path):
+            raise BadImageError("URLs are not read; download the picture and give its path.") from error
+        if isinstance(error, FileNotFoundError):
+            raise BadImageError(f"{name}: there is no such file.") from error
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise BadImageError(f"{name} cannot be opened: {reason}.") from error
 
@@ -122,9 +189,11 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2:] == (1,) else array))
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Decode, then depth, colour space, transparency, orientation, in that order; a new image without metadata."""
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    """Decode, then depth, colour space, orientation, in that order; a new "RGB" or "RGBA" image without metadata."""
     _check_size(image.size, name)
+    if has_misread_layout(image):
+        raise BadImageError(_UNUSUAL.format(name=name, kind=image.format))
     try:
         image.load()
         try:
@@ -137,7 +206,8 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             colours = _to_srgb(image.convert("RGB"), icc_profile)
-            image = Image.composite(colours, Image.new("RGB", image.size, "white"), image.getchannel("A"))
+            colours.putalpha(image.getchannel("A"))
+            image = colours
         else:
             image = _to_srgb(image, icc_profile)
         upright = without_metadata(image)
@@ -148,7 +218,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     except BadImageError:
         raise
     except Exception as error:  # as in `opened_image`: also for a PIL image whose file is closed or damaged
-        raise BadImageError(f"{name} is damaged or incomplete and cannot be read as a picture.") from error
+        raise BadImageError(_DAMAGED.format(name=name)) from error
 
 
 def _deep_to_grey(image: Image.Image, name: str) -> Image.Image:

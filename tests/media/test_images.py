@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import EXAMPLES
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from leed_hub.errors import BadImageError
-from leed_hub.media.images import MAX_PIXELS, load_image
+from leed_hub.media import images
+from leed_hub.media.images import MAX_PIXELS, is_animated, is_picture, load_image
 from leed_hub.media.provenance import edited_bytes, is_marked_edited, save_edited
 
 DEEP = np.array([[0, 128, 129, 257, 386, 32896, 65407, 65535]] * 8, dtype=np.uint16)
@@ -245,7 +247,6 @@ def test_paths_that_are_no_files_are_refused(tmp_path):
         (tmp_path / "missing.png", "no such file"),
         (tmp_path / ("long" * 100 + ".png"), "cannot be opened"),
         ("null\0.png", "not valid"),
-        ("https://example.org/face.png", "no such file"),
     ]:
         with pytest.raises(BadImageError, match=words) as caught:
             load_image(path)
@@ -462,3 +463,166 @@ def test_a_saved_file_follows_the_umask(tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o644
+
+
+# What Pillow would misread
+
+
+def tiff(samples, *, planar=False, photometric=None, kind=1):
+    """A little-endian TIFF of (H, W, C) samples, which are of one of NumPy's whole types, in one strip a plane."""
+    height, width, count = samples.shape
+    bits = samples.dtype.itemsize * 8
+    planes = [samples[:, :, n].tobytes() for n in range(count)] if planar else [samples.tobytes()]
+    data = b"".join(planes)
+    fields = {
+        256: [width], 257: [height], 258: [bits] * count, 259: [1],
+        262: [(2 if count >= 3 else 1) if photometric is None else photometric],
+        273: [8 + n * len(planes[0]) for n in range(len(planes))], 277: [count], 278: [height],
+        279: [len(plane) for plane in planes], 284: [2 if planar else 1], 339: [kind] * count,
+    }  # fmt: skip
+    start = 8 + len(data)
+    entries, overflow = b"", b""
+    for tag, values in sorted(fields.items()):
+        packed = struct.pack(f"<{len(values)}I", *values)
+        if len(values) > 1:
+            entries += struct.pack("<HHII", tag, 4, len(values), start + 6 + 12 * len(fields) + len(overflow))
+            overflow += packed
+        else:
+            entries += struct.pack("<HHI", tag, 4, 1) + packed
+    ifd = struct.pack("<H", len(fields)) + entries + bytes(4) + overflow
+    return b"II*\0" + struct.pack("<I", start) + data + ifd
+
+
+SHADES = np.stack([np.mgrid[:16, :24][1] / 23, np.mgrid[:16, :24][0] / 15, np.full((16, 24), 0.3)], axis=2)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "planar"),
+    [(0, False), (1, False), (2, False), (2, True), (5, False), (5, True), (8, False), (8, True)],
+)
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"])
+def test_samples_in_any_layout_are_read_right_or_refused_by_name(kind, planar, photometric):
+    count = {0: 1, 1: 1, 5: 4}.get(photometric, 3)
+    colours = SHADES[:, :, :1].repeat(3, 2) if count == 1 else SHADES
+    shades = {
+        0: 1 - SHADES[:, :, :1],
+        1: SHADES[:, :, :1],
+        5: np.concatenate([1 - SHADES, np.zeros((16, 24, 1))], 2),
+    }.get(photometric, SHADES)
+    top = 1 if kind == "float32" else np.iinfo(kind).max
+    numbers = np.rint(shades * top) if top > 1 else shades
+    code = {"u": 1, "i": 2, "f": 3}[np.dtype(kind).kind]
+    data = tiff(numbers.astype(kind), planar=planar, photometric=photometric, kind=code)
+    try:
+        loaded = load_image(data)
+    except BadImageError as error:
+        assert "TIFF whose samples lie in an unusual way" in str(error)
+        assert kind != "uint8" or photometric == 8
+    else:
+        assert np.abs(pixels(loaded) - 255 * colours).max() <= 2
+        assert photometric != 8
+
+
+@pytest.mark.parametrize(("depth", "colour_type"), [(2, 0), (4, 0), (16, 0), (16, 2)])
+def test_a_transparent_shade_that_pillow_mistakes_is_refused(depth, colour_type):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    channels = 3 if colour_type == 2 else 1
+    rows = (b"\0" + bytes(8 * depth * channels // 8)) * 8
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colour_type, 0, 0, 0))
+    whole = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert load_image(data + whole).getpixel((0, 0)) == (0, 0, 0)
+    with pytest.raises(BadImageError, match="PNG whose samples"):
+        load_image(data + chunk(b"tRNS", struct.pack(f">{channels}H", *[1] * channels)) + whole)
+
+
+def photograph(size=128):
+    return Image.open(EXAMPLES / "source.png").convert("RGB").resize((size, size))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"optimize": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
+def test_a_jpeg_that_ends_early_is_refused_in_spite_of_its_end_marker(share, options, mode, progressive, tmp_path):
+    path = saved(photograph().convert(mode), tmp_path / "whole.jpg", progressive=progressive, **options)
+    assert load_image(path).size == (128, 128)
+    data = path.read_bytes()
+    start = data.index(b"\xff\xda")
+    cut = data[: start + int(share * (len(data) - start))].rstrip(b"\xff")
+    (tmp_path / "cut.jpg").write_bytes(cut + b"\xff\xd9")
+    with pytest.raises(BadImageError, match=r"cut\.jpg is (incomplete|damaged)"):
+        load_image(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_whole_jpeg_with_a_grey_lower_half_opens(progressive, tmp_path):
+    picture = photograph()
+    picture.paste((128, 128, 128), (0, 64, 128, 128))
+    thumbnail = io.BytesIO()
+    picture.resize((16, 16)).save(thumbnail, "JPEG")
+    exif = b"Exif\0\0" + thumbnail.getvalue()  # an end marker of its own
+    path = saved(picture, tmp_path / "grey.jpg", progressive=progressive, exif=exif)
+    assert np.abs(pixels(load_image(path)) - pixels(picture)).mean() < 8
+
+
+# More kinds
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP"])
+def test_a_png_with_megabytes_of_text_or_profile_opens(kind, tmp_path):
+    info = PngInfo()
+    if kind == "iCCP":
+        profile = red_green_swapped_profile()
+        size = len(profile) + 2_000_000
+        options = {"icc_profile": size.to_bytes(4, "big") + profile[4:] + bytes(2_000_000)}
+        expected = (0, 255, 0)
+    else:
+        add = info.add_text if kind == "zTXt" else info.add_itxt
+        add("workflow", "{}" * 1_500_000, zip=True)
+        options, expected = {"pnginfo": info}, (255, 0, 0)
+    path = saved(Image.new("RGB", (16, 16), (255, 0, 0)), tmp_path / "comfy.png", **options)
+    assert np.abs(pixels(load_image(path))[0, 0] - expected).max() <= 3
+
+
+def test_text_that_unpacks_without_end_is_still_refused(tmp_path):
+    info = PngInfo()
+    for number in range(3):
+        info.add_text(f"bomb{number}", "a" * 30_000_000, zip=True)
+    with pytest.raises(BadImageError, match=r"bomb\.png"):
+        load_image(saved(gradient(), tmp_path / "bomb.png", pnginfo=info))
+
+
+def test_avif_opens_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(photograph().crop((0, 0, 128, 64)), tmp_path / "a.avif", quality=90, exif=exif)
+    expected = photograph().crop((0, 0, 128, 64)).transpose(Image.Transpose.ROTATE_270)
+    assert load_image(path).size == (64, 128)
+    assert np.abs(pixels(load_image(path)) - pixels(expected)).mean() < 6
+
+
+def test_heic_opens_where_pillow_heif_is_installed(tmp_path):
+    pytest.importorskip("pillow_heif")
+    path = saved(photograph(), tmp_path / "a.heic", quality=90)
+    assert is_picture(path) and not is_animated(path)
+    assert np.abs(pixels(load_image(path)) - pixels(photograph())).mean() < 6
+
+
+def test_heic_is_refused_by_name_where_pillow_heif_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "FORMATS", [kind for kind in images.FORMATS if kind != "HEIF"])
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(BadImageError, match=r'a\.heic is a HEIC picture.*pip install "leed-hub\[heif\]"'):
+        load_image(path)
+    assert is_picture(path)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/face.png", "ftp://a/b.png", "s3://a/b", "data:image/png;base64,iVBORw0KGgo" * 99]
+)
+def test_urls_are_not_read_and_are_told_so(url):
+    for source in (url, Path(url)):
+        with pytest.raises(BadImageError, match="^URLs are not read"):
+            load_image(source)
