@@ -165,14 +165,14 @@ def classify_video(
 ) -> None:
     """Predict the apparent expression of one face over a VIDEO: what it looks like, not what the person feels."""
     with plain_errors():
-        from leed_hub.media.video import VideoFrames
+        from leed_hub.media.video import open_video
         from leed_hub.pipelines import video_classification
         from leed_hub.pipelines.plot import ExpressionPlot
         from leed_hub.pipelines.recognizer import ExpressionRecognizer
 
         recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
         chart = ExpressionPlot(plot, recognizer.labels) if plot else None
-        frames = VideoFrames(video)
+        frames = open_video(video)
         predictions = video_classification.classify_video(recognizer, frames, face=face_choice(face), every=every)
         count = without_face = 0
         total = frames.n_frames and -(-frames.n_frames // every)

@@ -3,12 +3,9 @@
 import math
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leed_hub.errors import needs_extra
-
-if TYPE_CHECKING:
-    from leed_hub.media.video import VideoFrames
 
 with needs_extra("video", "Reading and writing videos"):
     import av
@@ -24,13 +21,13 @@ class CarriedSound:
     Sound that cannot be read is left out with a warning, and so are single packets that are damaged.
 
     Args:
-        source: the video that has it.
+        source: the video that has it, as `open_video` gives it.
         output: the file that takes it, before its first packet is written.
     Attributes:
         how: "copied", "encoded" (as AAC), or None where there is none.
     """
 
-    def __init__(self, source: "VideoFrames", output: Any):
+    def __init__(self, source: Any, output: Any):
         self._source, self._output = source, output
         self._is_damaged = False
         self.how = None if source.sound is None else "copied" if source.sound in _COPIED else "encoded"

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from leed_hub.errors import BadVideoError, needs_extra
+from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.high_dynamic_range import needs_conversion, to_bt709
-from leed_hub.media.images import MAX_PIXELS, MIN_SIDE
+from leed_hub.media.images import MAX_PIXELS, MIN_SIDE, is_animated, is_picture, printable_name
 from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_xmp
 from leed_hub.media.sound import CarriedSound
 
@@ -171,6 +172,19 @@ def _stated_length(container: Any, stream: Any) -> float | None:
     return container.duration / av.time_base if len(container.streams) == 1 and container.duration else None
 
 
+def open_video(path: str | os.PathLike) -> VideoFrames | AnimatedPicture:
+    """A video, or a picture that moves.
+
+    Raises:
+        BadVideoError: as `VideoFrames` does, and if it is a picture that does not move.
+    """
+    if is_animated(path):
+        return AnimatedPicture(path)
+    if is_picture(path):
+        raise BadVideoError(f"{printable_name(Path(path).name)} is a picture that does not move; a video is expected.")
+    return VideoFrames(path)
+
+
 class VideoWriter:
     """Writes an H.264 mp4 that says "AI-edited" in its metadata; used as a context.
 
@@ -190,7 +204,7 @@ class VideoWriter:
     def __init__(
         self,
         path: str | os.PathLike,
-        timing: VideoFrames,
+        timing: VideoFrames | AnimatedPicture,
         *,
         size: tuple[int, int],
         matrix: int = _BT709,

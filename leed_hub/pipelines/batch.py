@@ -24,7 +24,8 @@ from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_streng
 from leed_hub.pipelines.expressions import Expression
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ENDINGS = (*_COMMON, ".apng", ".avif", ".heic", ".heif", ".hif")
 AHEAD_BATCHES = 2  # so far the threads run ahead of the network
 
 

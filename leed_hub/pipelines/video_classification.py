@@ -10,8 +10,9 @@ from pathlib import Path
 
 from leed_hub.errors import BadVideoError, ConfigError
 from leed_hub.faces.tracking import FaceChoice, FaceTracker
+from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.files import atomic_path
-from leed_hub.media.video import VideoFrames
+from leed_hub.media.video import VideoFrames, open_video
 from leed_hub.pipelines.cropper import FaceCrops
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 from leed_hub.pipelines.tables import face_cells, face_columns
@@ -36,7 +37,7 @@ class FramePrediction:
 
 def classify_video(
     recognizer: ExpressionRecognizer,
-    video: str | os.PathLike | VideoFrames,
+    video: str | os.PathLike | VideoFrames | AnimatedPicture,
     *,
     face: FaceChoice = "largest",
     every: int = 1,
@@ -50,7 +51,7 @@ def classify_video(
 
     Args:
         recognizer: the pipeline.
-        video: path of any common video.
+        video: path of any common video or animated picture, or what `open_video` made of it.
         face: whose: "largest", or a number, 0 being the largest.
         every: 1 for all frames, n for each n-th.
         batch_size: frames that go through the network at once.
@@ -67,7 +68,7 @@ def classify_video(
         if value < 1:
             raise ConfigError(f"{name} must be at least 1; got {value}.")
     tracker = FaceTracker(face)
-    frames = video if isinstance(video, VideoFrames) else VideoFrames(video)
+    frames = open_video(video) if isinstance(video, str | os.PathLike) else video
     followed = _followed(recognizer, islice(enumerate(frames), 0, None, every), tracker, detector)
     return _predictions(recognizer, followed, batch_size)
 

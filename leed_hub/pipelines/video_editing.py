@@ -10,17 +10,19 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from leed_hub.errors import ConfigError, NoFaceError
 from leed_hub.faces.tracking import FaceChoice, FaceTracker, check_face_choice
-from leed_hub.media.images import FORMATS
-from leed_hub.media.video import VideoFrames, VideoWriter
+from leed_hub.media.animation import AnimatedPicture
+from leed_hub.media.images import is_animated, is_picture
+from leed_hub.media.video import VideoFrames, VideoWriter, open_video
 from leed_hub.pipelines.cropper import Picture
 from leed_hub.pipelines.editor import EditSession, ExpressionEditor, check_strength
+
+Video = VideoFrames | AnimatedPicture
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def edit_video(
 
     Args:
         editor: the pipeline.
-        source: path of a video, or a picture as `ExpressionEditor` takes it.
+        source: path of a video or of an animated picture, or a picture as `ExpressionEditor` takes it.
         reference: the same; at least one of the two is a video. None only with strength 0, the neutral face.
         output: path of the mp4, marked as AI-edited; appears when it is whole.
         strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
@@ -113,17 +115,11 @@ def edit_video(
     return VideoEditResult(count, edit.frames_without_face, lost, writer.sound, edit.detector)
 
 
-def _video_of(source) -> VideoFrames | None:
-    """The video at a path; None for a picture."""
-    if not isinstance(source, str | os.PathLike):
+def _video_of(source) -> Video | None:
+    """The video, or the picture that moves, at a path; None for a picture that does not."""
+    if not isinstance(source, str | os.PathLike) or (is_picture(source) and not is_animated(source)):
         return None
-    if os.path.isfile(source):
-        try:
-            Image.open(source, formats=FORMATS).close()  # looks at the first bytes only
-            return None
-        except (UnidentifiedImageError, OSError):
-            pass
-    return VideoFrames(source)
+    return open_video(source)
 
 
 def _constant(code: Tensor | None) -> Callable[[float], Tensor | None]:
@@ -137,7 +133,7 @@ class ReferenceVideo:
         frames_without_face: of those read so far.
     """
 
-    def __init__(self, editor: ExpressionEditor, video: VideoFrames, detector: str | None):
+    def __init__(self, editor: ExpressionEditor, video: Video, detector: str | None):
         self.editor, self.video, self.detector = editor, video, detector
         self.frames_without_face = 0
         self._codes = self._encoded()

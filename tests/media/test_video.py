@@ -11,8 +11,9 @@ from conftest import EXAMPLES
 from made_video import make_video
 from PIL import Image
 
+from leed_hub.errors import BadVideoError
 from leed_hub.media.high_dynamic_range import HLG, PQ, to_bt709
-from leed_hub.media.video import VideoFrames, VideoWriter
+from leed_hub.media.video import VideoFrames, VideoWriter, open_video
 
 RATE = 48000
 
@@ -347,3 +348,55 @@ def test_damaged_sound_costs_a_part_of_itself_and_no_picture(tmp_path):
     assert VideoFrames(tmp_path / "out.mp4").n_frames == 100
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 3
+
+
+# Pictures that move, and those that do not
+
+
+def animation(path: Path, transparent: bool = False) -> Path:
+    frames = []
+    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+        frame = Image.new("RGBA", (32, 24), (*colour, 255))
+        if transparent:
+            frame.paste((0, 0, 0, 0), (0, 0, 16, 24))
+            frame.putpixel((16, 0), (0, 0, 0, 128))  # else WebP's encoder forgets that there is transparency
+        frames.append(frame)
+    options = {".webp": {"quality": 100}, ".gif": {"disposal": 2}}.get(path.suffix, {})
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 300, 200], loop=0, **options)
+    return path
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.avif"])
+def test_an_animated_picture_is_read_as_a_video(name, transparent, tmp_path):
+    video = open_video(animation(tmp_path / name, transparent))
+    assert (video.width, video.height, video.n_frames, video.rate, video.sound) == (32, 24, 3, 5, None)
+    times, frames = zip(*video, strict=True)
+    assert times == tuple(video.times()) == (0, Fraction(1, 10), Fraction(2, 5))
+    tolerance = 40 if name in ("a.avif", "a.webp") else 0
+    for frame, colour in zip(frames, np.eye(3) * 255, strict=True):
+        assert np.abs(frame[12, 28].astype(int) - colour).max() <= tolerance
+        assert np.abs(frame[12, 4].astype(int) - (255 if transparent else colour)).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", ["still.gif", "still.png", "still.jpg", "still.heic"])
+def test_a_still_picture_is_no_video(name, tmp_path):
+    if name.endswith("heic"):
+        pytest.importorskip("pillow_heif")
+    Image.fromarray(example()).save(tmp_path / name)
+    with pytest.raises(BadVideoError, match=f"{name} is a picture that does not move"):
+        open_video(tmp_path / name)
+
+
+def test_the_picture_on_a_records_cover_is_no_film(tmp_path):
+    with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as output:
+        cover = output.add_stream("mjpeg", rate=1, width=64, height=64)
+        cover.pix_fmt, cover.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        sound = output.add_stream("aac", rate=RATE, layout="mono")
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(example())))
+        output.mux(cover.encode(None))
+        quiet = av.AudioFrame.from_ndarray(np.zeros((1, RATE), np.int16), "s16", "mono")
+        quiet.sample_rate = RATE
+        output.mux([*sound.encode(quiet), *sound.encode(None)])
+    with pytest.raises(BadVideoError, match="song.m4a has no moving picture in it"):
+        VideoFrames(tmp_path / "song.m4a")

@@ -19,6 +19,7 @@ from leed_hub import ExpressionRecognizer
 from leed_hub.cli import app
 from leed_hub.errors import BadImageError, BadVideoError, ConfigError, NoFaceError
 from leed_hub.faces.face import Face
+from leed_hub.media import images
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
 from leed_hub.pipelines import cropper
 from leed_hub.pipelines.batch import AHEAD_BATCHES, PicturePrediction, classify_many, find_pictures
@@ -509,3 +510,10 @@ def test_a_network_with_that_head_tells_valence_and_arousal():
     output = recognizer.encode_crops([photo(1)])
     assert [face.valence, face.arousal] == pytest.approx(output.valence_arousal[0].tolist(), abs=1e-5)
     assert face.to_dict()["valence"] == face.valence and -1 < face.valence < 1
+
+
+def test_a_folder_names_the_heic_pictures_that_cannot_be_opened(recognizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "FORMATS", [kind for kind in images.FORMATS if kind != "HEIF"])
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    (prediction,) = classify_many(recognizer, find_pictures([tmp_path]))
+    assert "IMG_1.HEIC is a HEIC picture, which needs pillow-heif" in prediction.error

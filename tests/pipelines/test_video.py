@@ -243,6 +243,25 @@ def test_two_pictures_a_bad_picture_and_a_bad_output_are_told(editor, tmp_path):
         editor.edit_video(source, EXAMPLES / "happiness.png", tmp_path / "nowhere" / "out.mp4")
 
 
+def test_a_picture_that_moves_drives_another_and_is_edited_as_a_video(editor, tmp_path):
+    frames = [Image.fromarray(canvas(face=face)) for face in ("source", "surprise", "happiness")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=200, quality=95)
+    result = editor.edit_video(canvas(), tmp_path / "a.webp", tmp_path / "out.mp4")
+    assert (result.frames, result.sound) == (3, None)
+    assert list(VideoFrames(tmp_path / "out.mp4").times()) == [0, Fraction(1, 5), Fraction(2, 5)]
+    first, _, last = (frame[80:130, 60:150] for frame in read(tmp_path / "out.mp4"))
+    assert change(first, last) > 1
+    assert editor.edit_video(tmp_path / "a.webp", EXAMPLES / "anger.png", tmp_path / "out.mp4").frames == 3
+
+
+def test_a_photograph_of_a_phone_is_a_picture_and_no_film(editor, tmp_path):
+    pytest.importorskip("pillow_heif")
+    Image.fromarray(canvas()).save(tmp_path / "photo.heic")
+    with pytest.raises(ConfigError, match="at least one must be a video"):
+        editor.edit_video(tmp_path / "photo.heic", EXAMPLES / "happiness.png", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_strength_zero_needs_no_reference(editor, tmp_path):
     source = make_video(tmp_path / "source.mp4", [canvas(face="happiness")] * 3)
     assert editor.edit_video(source, None, tmp_path / "out.mp4", strength=0.0).frames == 3
