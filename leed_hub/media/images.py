@@ -72,6 +72,16 @@ def on_white(picture: Image.Image) -> Image.Image:
     return Image.composite(picture.convert("RGB"), Image.new("RGB", picture.size, "white"), picture.getchannel("A"))
 
 
+def with_transparency(edited: np.ndarray, original: Image.Image) -> Image.Image:
+    """An edit of a picture on white, as transparent as the "RGBA" picture was; what was not edited is as it was."""
+    before, alpha = np.asarray(on_white(original)), np.asarray(original.getchannel("A"))
+    colours = np.array(original)
+    is_changed = (edited != before).any(axis=2) & (alpha > 0)
+    share = alpha[is_changed, None] / 255
+    colours[is_changed, :3] = np.rint((edited[is_changed] - 255 * (1 - share)) / share).clip(0, 255)
+    return Image.fromarray(colours)
+
+
 def is_picture(path: str | os.PathLike) -> bool:
     """Whether a file begins as a picture does, of a kind that we open or know by name."""
     if not os.path.isfile(path):

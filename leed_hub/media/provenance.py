@@ -10,7 +10,7 @@ from PIL import Image
 
 from leed_hub.errors import BadImageError
 from leed_hub.media.files import atomic_path
-from leed_hub.media.images import opened_image, printable_name, without_metadata
+from leed_hub.media.images import on_white, opened_image, printable_name, without_metadata
 
 SAVE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -37,7 +37,7 @@ def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> byt
     Source of the vocabulary: IPTC digital source types, https://cv.iptc.org/newscodes/digitalsourcetype.
 
     Args:
-        image: the edited picture; none of its own metadata is kept.
+        image: the edited picture; none of its own metadata is kept. Transparency stays, in a JPEG it becomes white.
         image_format (str): "PNG" (lossless), "JPEG" (quality 95, no chroma subsampling) or "WEBP" (quality 95).
         software (str): what made the edit, model name and revision, such as "leed_hub LEED 1a2b3c4".
     Raises:
@@ -58,8 +58,9 @@ def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> byt
     else:
         options = {"xmp": xmp.encode(), "quality": 95}
     encoded = io.BytesIO()
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     try:
-        without_metadata(image.convert("RGB")).save(encoded, image_format, **options)
+        without_metadata(on_white(image) if image_format == "JPEG" else image).save(encoded, image_format, **options)
     except (OSError, ValueError) as error:  # e.g. a WebP beyond 16383 pixels
         raise BadImageError(f"This {image.width}x{image.height} picture cannot be saved as {image_format}.") from error
     return encoded.getvalue()

@@ -26,7 +26,7 @@ from leed_hub.faces.alignment import crop_face
 from leed_hub.faces.face import Face
 from leed_hub.faces.tracking import FaceChoice, check_face_choice, choose_faces
 from leed_hub.hub import CONTROLS, download_files
-from leed_hub.media.images import load_image
+from leed_hub.media.images import load_image, on_white, with_transparency
 from leed_hub.media.paste_back import paste_back
 from leed_hub.models.leed import LEEDModel, LEEDOutput
 from leed_hub.pipelines.cropper import FaceCrops, Picture
@@ -45,7 +45,8 @@ class EditResult:
     """An edit.
 
     Attributes:
-        image: the photograph with the edited faces in it; RGB, same size as the source.
+        image: the photograph with the edited faces in it, same size as the source; RGB, or RGBA where that has
+            transparency.
         faces: the faces that were edited, largest first; none where the picture was taken as one face crop.
         crops: the edited faces cut out of `image`, one a face; RGB, `image_size` squares.
         detector: what found the faces: "yunet", "face-alignment" or "none".
@@ -77,12 +78,15 @@ class EditSession:
     """The chosen faces of one photograph, encoded once and drawn with any expression as often as wanted.
 
     Attributes:
-        photo: (H, W, 3) uint8.
+        photo: (H, W, 3) uint8, what is transparent in front of white.
         faces: the faces' places, crops and matrices.
+        original: the picture, where it has transparency.
     """
 
-    def __init__(self, editor: "ExpressionEditor", photo: np.ndarray, faces: FaceCrops):
-        self.photo, self.faces = photo, faces
+    def __init__(
+        self, editor: "ExpressionEditor", photo: np.ndarray, faces: FaceCrops, original: Image.Image | None = None
+    ):
+        self.photo, self.faces, self.original = photo, faces, original
         self._editor, self._model, self._size = editor, editor.model, editor.cropper.size
         self._inference = editor.inference
         with self._inference():
@@ -137,7 +141,7 @@ class EditSession:
         photo, kept = self.draw(expression, strength)
         crops = (crop_face(photo, matrix, self._size) for matrix in self.faces.matrices)
         return EditResult(
-            image=Image.fromarray(photo),
+            image=Image.fromarray(photo) if self.original is None else with_transparency(photo, self.original),
             faces=tuple(face for face in self.faces.faces if face is not None),
             crops=tuple(map(Image.fromarray, crops)),
             detector=self.faces.detector,
@@ -277,12 +281,14 @@ class ExpressionEditor(Pipeline[LEEDModel]):
             BadImageError, NoFaceError, ConfigError: as a call does.
         """
         check_face_choice(face)
-        photo = np.asarray(load_image(source))
+        picture = load_image(source, keeps_transparency=True)
+        photo = np.asarray(on_white(picture))
         faces, found_by = self.cropper.find(photo, detector)
         if faces is not None and not faces:
             raise NoFaceError("No face was found in the source picture; use one where a face is well visible.")
         chosen = None if faces is None else choose_faces(faces, face)
-        return EditSession(self, photo, self.cropper.cut(photo, chosen, found_by))
+        original = picture if picture.mode == "RGBA" else None
+        return EditSession(self, photo, self.cropper.cut(photo, chosen, found_by), original)
 
     def encode_expression(
         self, references: Sequence[Picture], weights: Sequence[float] | None = None, *, detector: str | None = None

@@ -9,6 +9,8 @@ from PIL import Image
 import leed_hub
 from leed_hub import ExpressionEditor, ExpressionRecognizer, edit_many
 from leed_hub.errors import BadImageError, ConfigError, ModelLoadError, NoFaceError
+from leed_hub.media.images import load_image, on_white
+from leed_hub.media.provenance import save_edited
 from leed_hub.models.checkpoint import BUNDLED
 
 LIMIT_BYTES = 16_000_000
@@ -255,3 +257,29 @@ def test_an_edit_in_bfloat16_looks_the_same(editor, neutral, smile):
     finally:
         editor.to("cpu")
     assert 0 < np.abs(rough - exact).mean() < 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_what_is_transparent_stays_so_where_the_format_can_hold_it(suffix, editor, neutral, smile, tmp_path):
+    cut_out = neutral.convert("RGBA")
+    alpha = np.full((512, 512), 255, np.uint8)
+    alpha[:90], alpha[400:], alpha[150:300, 150:160] = 0, 100, 200
+    cut_out.putalpha(Image.fromarray(alpha))
+    cut_out.save(tmp_path / "cut_out.png")
+    result = editor(tmp_path / "cut_out.png", smile)
+    edited = np.asarray(result.image)
+    assert result.image.mode == "RGBA" and np.array_equal(edited[..., 3], alpha)
+    opaque = pixels(editor(load_image(tmp_path / "cut_out.png"), smile).image)
+    assert np.abs(pixels(on_white(result.image)) - opaque).max() <= 2
+    outside = np.s_[:, 350:]
+    assert np.array_equal(edited[outside], np.asarray(cut_out)[outside])  # not mixed with white
+    save_edited(result.image, tmp_path / f"out{suffix}", software="test")
+    saved = Image.open(tmp_path / f"out{suffix}")
+    if suffix == ".jpg":
+        assert saved.mode == "RGB" and saved.getpixel((400, 20)) == (255, 255, 255)
+    else:
+        assert saved.mode == "RGBA" and np.array_equal(np.asarray(saved)[..., 3], alpha)
+
+
+def test_an_opaque_picture_has_no_transparency(editor, neutral, smile):
+    assert editor(neutral, smile).image.mode == "RGB"
