@@ -3,11 +3,15 @@
     python app.py                    the bundled checkpoints, on http://127.0.0.1:7860
     LEED_HUB_EDITOR=org/name         weights from the Hub instead (also LEED_HUB_RECOGNIZER)
 
-Runs locally, on a CPU Space and on ZeroGPU. Pictures are deleted after at most ten minutes and never leave the machine
-that runs the page.
+Runs locally, on a CPU Space and on ZeroGPU. Pictures are deleted after at most ten minutes, or when the page ends,
+and never leave the machine that runs it.
 """
 
+import atexit
 import os
+import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -41,11 +45,21 @@ LIMITS = (
 
 
 class FaceImage(gr.Image):
-    """An upload that reaches us as the file it is: our own loader decodes it, upright and with metadata dropped."""
+    """An upload that reaches us as the file it is: our own loader decodes it, upright and with metadata dropped.
+
+    Only uploads are taken: gradio would fetch the address that a client gives in place of one.
+    """
 
     is_template = True  # drawn by gradio's own image component
 
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if "://" in str(url_or_file_path):
+            raise gr.Error("Upload the picture; addresses are not read.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
     def preprocess(self, payload):
+        if payload and (payload.url or "").startswith("data:"):
+            raise gr.Error("Upload the picture; addresses are not read.", print_exception=False)
         try:
             return super().preprocess(payload)
         except gr.Error:
@@ -283,8 +297,35 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
     return demo
 
 
+def keep_files_for_the_session() -> None:
+    """Let uploads and results lie in a folder of their own that goes when the page ends, or, where that was killed,
+    when the next one starts."""
+    parent = Path(get_upload_folder())
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob("leed_hub-*-*"):
+        owner = int(left.name.split("-")[1])
+        if owner == os.getpid() or not is_running(owner):  # in containers, numbers come again
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"leed_hub-{os.getpid()}-", dir=parent)
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # otherwise nothing is done at the end
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
 def main() -> None:
     """Load the weights and serve the page."""
+    keep_files_for_the_session()
     demo = build_demo(
         ExpressionEditor.from_pretrained(os.environ.get("LEED_HUB_EDITOR")),
         ExpressionRecognizer.from_pretrained(os.environ.get("LEED_HUB_RECOGNIZER")),

@@ -1,8 +1,11 @@
 """The page as a visitor uses it, in headless Chromium, and as `gradio_client` calls it; real weights, real faces."""
 
+import asyncio
+import base64
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from conftest import missing, portrait
@@ -17,6 +21,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from app import FaceImage
 from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[1]
@@ -186,3 +191,62 @@ def test_no_picture_is_kept_or_offered_for_sharing(page):
     drawn = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
     assert drawn["classify-boxes"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
     assert config["run_history"] is False
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/face.png", "https://example.org/face.png"])
+def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch):
+    fetched = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.5)
+        address = url.format(port=listener.getsockname()[1])
+        picture = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(AppError, match="addresses are not read"):
+            Client(page, verbose=False).predict(picture, api_name="/classify")
+        with pytest.raises(TimeoutError):
+            fetched.append(listener.accept())
+
+    async def fetch(url, cache_dir):
+        fetched.append(url)
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    with pytest.raises(gr.Error, match="addresses are not read"):
+        asyncio.run(FaceImage().async_move_resource_to_block_cache(address))
+    assert fetched == []
+
+
+def test_a_picture_within_an_address_is_not_read(page, photographs):
+    text = "data:image/png;base64," + base64.b64encode(photographs[0].read_bytes()).decode()
+    with pytest.raises(gr.Error, match="addresses are not read"):
+        FaceImage().preprocess(gr.data_classes.ImageData(url=text))
+
+
+@pytest.mark.parametrize("consent", ["false", "true", 1, [False], None])
+def test_only_a_plain_yes_is_a_consent(consent, page, photographs):
+    source, reference = (handle_file(str(path)) for path in photographs)
+    with pytest.raises(AppError, match="confirm that you may use"):
+        Client(page, verbose=False).predict(source, reference, 1.0, consent, api_name="/edit")
+
+
+def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts(tmp_path):
+    script = "import app; app.keep_files_for_the_session(); import os, time; print(os.environ['GRADIO_TEMP_DIR'], "
+    script += "flush=True); time.sleep(600)"
+    settings = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
+
+    def start():
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=settings, stdout=subprocess.PIPE)
+        folder = Path(process.stdout.readline().decode().strip())
+        (folder / "upload.png").write_text("somebody's face")
+        return process, folder
+
+    other, kept = start()
+    for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        process, folder = start()
+        process.send_signal(end)
+        process.wait(timeout=60)
+        assert folder.exists() == (end == signal.SIGKILL)
+    next_one, _ = start()
+    assert not folder.exists() and (kept / "upload.png").exists()
+    for one in (other, next_one):
+        one.terminate()
+        one.wait(timeout=60)
+    assert list(tmp_path.iterdir()) == []
