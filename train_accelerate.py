@@ -24,38 +24,62 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from timm.optim import create_optimizer_v2
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from leed_hub.errors import LeedHubError
+from leed_hub.errors import ConfigError, LeedHubError
 from leed_hub.hub import push_folder
 from leed_hub.models.card import CardFacts
-from leed_hub.training.checkpoints import load_checkpoint, save_checkpoint, warm_start
+from leed_hub.training.checkpoints import checkpoint_folders, newest_checkpoint, save_checkpoint, warm_start
 from leed_hub.training.config import TrainConfig, read_config, submodule
 from leed_hub.training.hardware import computes_fast_in_bf16, orthogonalise_in_float32
 from leed_hub.training.recipes import build_recipe
-from leed_hub.training.run import Progress, StopSignal, card_facts, read_record, run_record, write_record
+from leed_hub.training.run import (
+    Progress,
+    StopSignal,
+    card_facts,
+    fingerprints,
+    read_record,
+    run_record,
+    write_record,
+)
 from leed_hub.training.schedule import generator_of_step, indices_of_step, learning_rate
+
+CHECKPOINTS = "checkpoints"  # their folder below an output_dir
 
 
 def train_stages(config: TrainConfig, *, resume: bool, max_steps: int | None, command: str) -> Path | None:
     """Run or go on with a config's stages; returns the folder of what is to be published, None where steps are left.
 
     With `resume`, stages that are done are passed over.
+
+    Raises:
+        ConfigError: without `resume`, if there is a run in the output_dir; nothing has been touched then.
     """
+    stages = config.as_stages()
+    for folder in (Path(stage.output_dir) for stage in stages):
+        if not resume and (read_record(folder) or checkpoint_folders(folder / CHECKPOINTS)):
+            raise ConfigError(f"{folder} holds a run: --resume goes on with it; a new one needs another --output_dir.")
     published, minutes = None, 0.0
-    for stage in config.as_stages():
-        if published is not None:
-            stage = dataclasses.replace(stage, init=str(published))
-        folder = Path(stage.output_dir)
-        done = read_record(folder) if resume else {}
-        if not done.get("published"):
-            if not train(stage, resume=resume, max_steps=max_steps, command=command, minutes_before=minutes):
-                return None
+    with StopSignal() as stop:
+        for stage in stages:
+            if published is not None:
+                stage = dataclasses.replace(stage, init=str(published))
+            folder = Path(stage.output_dir)
             done = read_record(folder)
-        published, minutes = folder / done["published"], minutes + done["minutes"]
+            if not done.get("published") or done["config"]["steps"] < stage.steps:
+                if not train(stage, stop, resume=resume, max_steps=max_steps, command=command, minutes_before=minutes):
+                    return None
+                done = read_record(folder)
+            published, minutes = folder / done["published"], minutes + done["minutes"]
     return published
 
 
 def train(
-    config: TrainConfig, *, resume: bool, max_steps: int | None, command: str, minutes_before: float = 0.0
+    config: TrainConfig,
+    stop: StopSignal,
+    *,
+    resume: bool,
+    max_steps: int | None,
+    command: str,
+    minutes_before: float = 0.0,
 ) -> bool:
     """Run or go on with one training; tells whether it is done. What it publishes stands in its `run.json`."""
     output_dir = Path(config.output_dir)
@@ -70,6 +94,13 @@ def train(
     )
     set_seed(config.seed)  # before the networks are built, so that it governs their first weights too
     device, rank, world_size = accelerator.device, accelerator.process_index, accelerator.num_processes
+
+    # What is gone on with, before anything is read or written.
+    run = run_record(config, command, fingerprints(config) if accelerator.is_main_process else {})
+    checkpoints = output_dir / CHECKPOINTS
+    checkpoint = newest_checkpoint(checkpoints) if resume else None
+    if checkpoint:
+        checkpoint.check(run, world_size)
 
     # Networks, data and task.
     recipe = build_recipe(config)
@@ -95,18 +126,20 @@ def train(
         discriminators, discriminator_optimizer = accelerator.prepare(discriminators, discriminator_optimizer)
     task = recipe.make_task(model, discriminators)
     progress = Progress()
-    accelerator.register_for_checkpointing(ema, progress)
 
     # Resume.
-    output_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints = output_dir / "checkpoints"
-    first_step = load_checkpoint(accelerator, checkpoints) if resume else 0
+    parts = {"model": accelerator.unwrap_model(model), "ema": ema, "optimizer": optimizer, "progress": progress}
+    if discriminators is not None:
+        parts["discriminators"] = accelerator.unwrap_model(discriminators)
+        parts["discriminator_optimizer"] = discriminator_optimizer
+    if checkpoint:
+        checkpoint.load(parts, rank)
+    first_step = checkpoint.step if checkpoint else 0
     last_step = min(config.steps, first_step + max_steps if max_steps else config.steps)
     if accelerator.is_main_process:
-        run = run_record(config, command)
+        output_dir.mkdir(parents=True, exist_ok=True)
         write_record(output_dir, run)
     accelerator.init_trackers("leed_hub")
-    stop = StopSignal()
 
     def update(network, its_optimizer, loss: torch.Tensor) -> bool:
         """One optimizer step; False, and the weights untouched, when the gradient is not finite."""
@@ -135,12 +168,15 @@ def train(
             ema.module.save_pretrained(output_dir / "best", card=facts, half=config.save_half)
 
     # The loop.
+    stopping = False
     bar = tqdm(range(first_step, last_step), initial=first_step, total=config.steps, desc=config.task)
     skipped = 0
     for step in bar:
         started = time.monotonic()
         indices = indices_of_step(len(recipe.feed), config.batch_size, step, config.seed, rank, world_size)
-        batch = recipe.feed.batch(indices, generator_of_step(config.seed, step, rank), device)
+        draws = generator_of_step(config.seed, step, rank)
+        batch = recipe.feed.batch(indices, draws, device)
+        torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))  # dropout is a function of the step too
         rate = learning_rate(
             step, peak=1.0, steps=config.steps, warmup_steps=config.warmup_steps, decay_steps=config.decay_steps
         )
@@ -177,14 +213,17 @@ def train(
             if accelerator.is_main_process:
                 evaluate(done)
             accelerator.wait_for_everyone()
-        if done % config.checkpoint_every == 0 or done == last_step or stop.asked:
-            save_checkpoint(accelerator, checkpoints, done)
         if stop.asked:
+            accelerator.set_trigger()
+        stopping = accelerator.check_trigger()  # all processes together, whichever was asked
+        if done % config.checkpoint_every == 0 or done == last_step or stopping:
+            save_checkpoint(accelerator, parts, checkpoints, done, run)
+        if stopping:
             accelerator.print(f"Stopped after step {done}; --resume goes on from here.")
             break
     for tracker in accelerator.trackers:
         tracker.finish()
-    if last_step < config.steps or stop.asked:
+    if last_step < config.steps or stopping:
         return False
     if accelerator.is_main_process:
         published = "best"

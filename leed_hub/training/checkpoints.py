@@ -1,67 +1,282 @@
-"""Checkpoints that survive a crash, and networks that start from saved weights."""
+"""Checkpoints that survive a crash, and networks that start from saved weights.
 
+A checkpoint is a folder `step_NNNNNNNN`. Each process writes tensors as safetensors and all else as JSON, so nothing is
+ever unpickled; `complete.json`, written last, says what made it and holds the sums of all files.
+"""
+
+import hashlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.logging import get_logger
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from leed_hub.errors import ConfigError
+from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.hub import first_line
 from leed_hub.models.hub_mixin import HubModel
 
 COMPLETE = "complete.json"  # written last: a checkpoint without it was cut off
 _FOLDER = re.compile(r"step_(\d{8})")
+# What cannot change within a run, and what may without a word.
+_FIXED = ("config.task", "config.model", "config.optimizer", "config.frozen")
+_FREE = (
+    "command",
+    *("config.output_dir", "config.card", "config.init", "config.save_half"),
+    *("config.log_every", "config.evaluate_every", "config.checkpoint_every"),
+)
+logger = get_logger(__name__)
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, step: int, *, keep: int = 2) -> None:
-    """Save the whole state as `folder/step_NNNNNNNN`, then remove all but the newest `keep`.
+class Part(Protocol):
+    """What a checkpoint holds: a network, an optimizer, the progress."""
 
-    The state goes to a temporary folder that is renamed when it is complete; only then are old ones deleted, so at
-    any moment one complete checkpoint exists. (accelerate's own numbering deletes before it writes.)
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint, which nobody has loaded yet.
+
+    Attributes:
+        folder: where it lies.
+        step: how many steps it has seen.
+        processes: how many made it.
+        run: what made it, as `run_record` says.
     """
-    final = folder / f"step_{step:08d}"
-    temporary = folder / f".{final.name}.tmp"
-    if accelerator.is_main_process:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(temporary))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        (temporary / COMPLETE).write_text(json.dumps({"step": step, "processes": accelerator.num_processes}))
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-        for old in complete_checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+
+    folder: Path
+    step: int
+    processes: int
+    run: dict[str, Any]
+
+    def load(self, parts: dict[str, Part], rank: int = 0) -> None:
+        """Bring all parts back to where they were.
+
+        Raises:
+            ConfigError: if they are not those that were saved.
+        """
+        try:
+            state = _read(self.folder / "process_0")
+            own = _read(self.folder / f"process_{rank}")
+            for name, part in parts.items():
+                if isinstance(part, Optimizer):
+                    _load_optimizer(part, state[name])
+                else:
+                    part.load_state_dict(state[name] | own.get(name, {}))
+        except (OSError, SafetensorError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.folder} does not fit the networks of this config: {first_line(error)}. Train into another "
+                "output_dir."
+            ) from error
+
+    def check(self, run: dict[str, Any], processes: int) -> None:
+        """Refuse to go on where the networks or the optimizer would be others; warn of all else that has changed.
+
+        Args:
+            run: what the run that goes on is made of.
+            processes: how many it has.
+        Raises:
+            ConfigError: if it cannot go on from here.
+        """
+        if self.processes != processes:
+            raise ConfigError(
+                f"{self.folder.name} was made by {self.processes} processes; this run has {processes}. "
+                "Start as many, or train into another output_dir."
+            )
+        changed = dict(_differences(self.run, run))
+        for name, (before, now) in changed.items():
+            if name.startswith(_FIXED):
+                raise ConfigError(
+                    f"{self.folder.name} was trained with {name.removeprefix('config.')} {before!r}; this config says "
+                    f"{now!r}. Give it back its value, or train into another output_dir."
+                )
+        said = [
+            f"{name.removeprefix('config.')} was {before!r:.60} and is {now!r:.60}"
+            for name, (before, now) in changed.items()
+            if not name.startswith(_FREE)
+        ]
+        if said:
+            logger.warning("The run goes on, but not as it would have without the pause: %s.", "; ".join(said))
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = folder.glob("step_*") if folder.is_dir() else []
-    return sorted(path for path in found if _FOLDER.fullmatch(path.name) and (path / COMPLETE).is_file())
+def save_checkpoint(
+    accelerator: Accelerator, parts: dict[str, Part], folder: Path, step: int, run: dict[str, Any], *, keep: int = 2
+) -> None:
+    """Save all parts as `folder/step_NNNNNNNN`, then remove all but the newest `keep`.
 
-
-def load_checkpoint(accelerator: Accelerator, folder: Path) -> int:
-    """Load the newest complete checkpoint below `folder` and return its step; 0 when there is none.
+    The files go to a temporary folder that is renamed when it is complete; only then are old ones deleted, so at any
+    moment one whole checkpoint exists.
 
     Raises:
-        ConfigError: if it was made by another number of processes, whose batches would be other ones.
+        LeedHubError: if a number is not finite or the disk is full; the checkpoints before are as they were.
     """
-    found = complete_checkpoints(folder)
-    if not found:
-        return 0
-    made = json.loads((found[-1] / COMPLETE).read_text())
-    if made["processes"] != accelerator.num_processes:
-        raise ConfigError(
-            f"{found[-1].name} was made by {made['processes']} processes; this run has {accelerator.num_processes}. "
-            "Start as many, or train into another output_dir."
+    final = folder / f"step_{step:08d}"
+    unfinished = folder / f".{final.name}.tmp"
+    rank = accelerator.process_index
+    with _says_what_is_left(folder, step):
+        if accelerator.is_main_process:
+            for left_over in folder.glob(".step_*.tmp"):
+                shutil.rmtree(left_over)
+            unfinished.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        # Gradients are averaged over the processes, so all have the same parameters and optimizers, but running
+        # statistics are each one's own.
+        _write(
+            {name: part.state_dict() for name, part in parts.items()} if rank == 0 else _buffers(parts),
+            unfinished / f"process_{rank}",
+            step,
         )
-    accelerator.load_state(str(found[-1]))
-    return made["step"]
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            sums = {path.name: _sum(path) for path in sorted(unfinished.iterdir())}
+            made = {"step": step, "processes": accelerator.num_processes, "run": run, "sha256": sums}
+            (unfinished / COMPLETE).write_text(json.dumps(made, indent=2) + "\n")
+            if final.exists():  # broken, or it would have been gone on from
+                shutil.rmtree(final)
+            os.replace(unfinished, final)
+            earlier = [path for path in checkpoint_folders(folder) if path < final]
+            for path in checkpoint_folders(folder):
+                if path != final and path not in earlier[len(earlier) - keep + 1 :]:
+                    shutil.rmtree(path)  # also what was broken and has been passed over, which is later than this one
+    accelerator.wait_for_everyone()
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest whole checkpoint below `folder`; broken ones are passed over with a warning. None if there is none.
+
+    Raises:
+        ConfigError: if there are checkpoints and all are broken.
+    """
+    faults = []
+    for path in reversed(checkpoint_folders(folder)):
+        try:
+            made = json.loads((path / COMPLETE).read_text())
+            for rank in range(made["processes"]):
+                for name in (f"process_{rank}.json", f"process_{rank}.safetensors"):
+                    if _sum(path / name) != made["sha256"][name]:
+                        raise ValueError(f"{name} is not what was written")
+            found = Checkpoint(path, made["step"], made["processes"], made["run"])
+        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+            lacking = isinstance(error, FileNotFoundError) and Path(error.filename).name
+            faults.append(f"{path.name} ({f'{lacking} is missing' if lacking else first_line(error)})")
+            continue
+        if faults:
+            logger.warning("Not whole, and passed over: %s. Going on from %s.", ", ".join(faults), path.name)
+        return found
+    if faults:
+        raise ConfigError(f"No checkpoint in {folder} is whole: {', '.join(faults)}. Start anew in another output_dir.")
+    return None
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """All checkpoints, whole or not, oldest first."""
+    found = folder.glob("step_*") if folder.is_dir() else []
+    return sorted(path for path in found if _FOLDER.fullmatch(path.name))
+
+
+def _write(state: dict[str, Any], stem: Path, step: int) -> None:
+    tensors: dict[str, Tensor] = {}
+    rest = _packed(state, "", tensors)
+    spoilt = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if spoilt:
+        raise LeedHubError(
+            f"At step {step} {spoilt[0]} is not finite, so no checkpoint was written: --resume goes on from the one "
+            "before; lower the learning rate."
+        )
+    save_file(tensors, stem.with_suffix(".safetensors"))
+    stem.with_suffix(".json").write_text(json.dumps(rest))
+
+
+def _read(stem: Path) -> dict[str, Any]:
+    return _unpacked(json.loads(stem.with_suffix(".json").read_text()), load_file(stem.with_suffix(".safetensors")))
+
+
+def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """A state as JSON; its tensors go into `tensors` and leave their names."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {str(key): _packed(item, f"{name}.{key}".lstrip("."), tensors) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_packed(item, f"{name}.{place}", tensors) for place, item in enumerate(value)]
+    return value
+
+
+def _unpacked(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"tensor"}:
+            return tensors[value["tensor"]]
+        return {key: _unpacked(item, tensors) for key, item in value.items()}
+    return [_unpacked(item, tensors) for item in value] if isinstance(value, list) else value
+
+
+def _buffers(parts: dict[str, Part]) -> dict[str, Any]:
+    """What no optimizer changes in each network."""
+    networks = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+    learned = {name: dict(network.named_parameters()) for name, network in networks.items()}
+    return {
+        name: {key: value for key, value in network.state_dict().items() if key not in learned[name]}
+        for name, network in networks.items()
+    }
+
+
+def _load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Its state as saved; rates and the like are the config's, which says them anew."""
+    fresh = optimizer.state_dict()
+    groups = [old | new for old, new in zip(saved["param_groups"], fresh["param_groups"], strict=True)]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def laid_out(value: Any, parameter: Tensor) -> Any:
+        """In memory as the parameter is, for sums in another order come out another way."""
+        if not isinstance(value, Tensor) or value.shape != parameter.shape:
+            return value
+        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+    state = {
+        int(number): {name: laid_out(value, parameters[int(number)]) for name, value in values.items()}
+        for number, values in saved["state"].items()
+    }
+    optimizer.load_state_dict(saved | {"state": state, "param_groups": groups})
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Dotted name of each value that is not the same in two nested mappings -> both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before.keys() | now.keys():
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif before != now:
+        yield name, (before, now)
+
+
+def _sum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _says_what_is_left(folder: Path, step: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise LeedHubError(
+            f"The checkpoint of step {step} could not be written to {folder} ({first_line(error)}): make room there; "
+            "--resume goes on from the one before."
+        ) from error
 
 
 def warm_start(model: HubModel, names_or_folders: list[str]) -> None:

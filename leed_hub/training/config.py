@@ -1,6 +1,7 @@
 """A training's config: one run, checked before any corpus is read. A YAML file of `configs/` holds these fields."""
 
 import dataclasses
+import json
 import os
 from dataclasses import field
 from pathlib import Path
@@ -224,6 +225,11 @@ class TrainConfig:
         if self.task == "recognition" and settings.losses.valence_arousal and not settings.model.valence_arousal:
             raise ConfigError("losses.valence_arousal weighs a head that the model, by its config, does not have.")
         return settings
+
+    def resolved(self) -> dict[str, Any]:
+        """All fields as JSON has them, with the defaults of the model, the losses and the data."""
+        parts = {name: dataclasses.asdict(part) for name, part in vars(self.settings()).items()}
+        return json.loads(json.dumps(dataclasses.asdict(self) | parts))
 
     def as_stages(self) -> list["TrainConfig"]:
         """The trainings to run, in order; this config itself where it names no stages."""

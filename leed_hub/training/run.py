@@ -1,14 +1,14 @@
 """What is known of a run: how far it has come, what it was made of, and what its card says."""
 
-import dataclasses
 import json
 import signal
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from leed_hub.data.fingerprint import corpus_fingerprint
+from leed_hub.media.files import atomic_path
 from leed_hub.models.card import CardFacts
 from leed_hub.training.config import TrainConfig
 
@@ -29,31 +29,36 @@ class Progress:
 
 
 class StopSignal:
-    """SIGTERM and SIGINT ask for a checkpoint and a clean end."""
+    """While it is entered, SIGTERM and SIGINT ask for a checkpoint and a clean end."""
 
-    def __init__(self):
+    def __enter__(self) -> Self:
         self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+        self._former = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
 
-    def _ask(self, *_):
+    def _ask(self, *_) -> None:
         self.asked = True
 
+    def __exit__(self, *_) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
-def run_record(config: TrainConfig, command: str) -> dict[str, Any]:
-    """All that a run depends on: the command, commit, corpora's fingerprints, library versions and whole config."""
+
+def run_record(config: TrainConfig, command: str, corpora: dict[str, str]) -> dict[str, Any]:
+    """All that a run depends on: the command, commit, corpora's `fingerprints`, library versions and whole config."""
     return {
         "command": command,
         "commit": commit(),
-        "corpora": fingerprints(config),
+        "corpora": corpora,
         "versions": {name: version(name) for name in ("torch", "timm", "accelerate", "datasets")},
-        "config": dataclasses.asdict(config),
+        "config": config.resolved(),
     }
 
 
 def write_record(folder: Path, run: dict[str, Any]) -> None:
     """Write it into a run's folder."""
-    (folder / RUN).write_text(json.dumps(run, indent=2) + "\n")
+    with atomic_path(folder / RUN) as unfinished:
+        unfinished.write_text(json.dumps(run, indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

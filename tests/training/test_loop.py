@@ -1,6 +1,6 @@
 """Schedules are functions of the step; checkpoints are there whole or not at all."""
 
-import json
+import shutil
 
 import pytest
 import torch
@@ -52,24 +52,33 @@ def test_steps_and_ranks_draw_differently():
     assert len(draws) == 4
 
 
-def test_checkpoints_are_pruned_after_the_new_one_is_complete_and_broken_ones_are_passed_over(tmp_path):
+@pytest.mark.parametrize("keep", [1, 2])
+def test_checkpoints_are_pruned_after_the_new_one_is_complete_and_loaded_back(tmp_path, monkeypatch, keep):
     accelerator = Accelerator(cpu=True)
-    model = accelerator.prepare(torch.nn.Linear(2, 2))
+    model = torch.nn.Linear(2, 2)
+    whole_at_each_removal, remove_tree = [], shutil.rmtree
+
+    def remove(path, **options):
+        found = checkpoints.newest_checkpoint(tmp_path)
+        whole_at_each_removal.append(found and found.step)
+        remove_tree(path, **options)
+
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", remove)
     for step in (1, 2, 3):
-        checkpoints.save_checkpoint(accelerator, tmp_path, step, keep=2)
-    assert [path.name for path in checkpoints.complete_checkpoints(tmp_path)] == ["step_00000002", "step_00000003"]
-    saved = model.weight.detach().clone()
+        torch.nn.init.constant_(model.weight, step)
+        checkpoints.save_checkpoint(accelerator, {"model": model}, tmp_path, step, {}, keep=keep)
+    monkeypatch.undo()
+    assert [path.name for path in checkpoints.checkpoint_folders(tmp_path)] == [
+        f"step_0000000{step}" for step in (1, 2, 3)[-keep:]
+    ]
+    assert whole_at_each_removal == [2, 3][keep - 1 :]
     torch.nn.init.zeros_(model.weight)
-    (tmp_path / "step_00000009").mkdir()  # cut off before its marker was written
-    assert checkpoints.load_checkpoint(accelerator, tmp_path) == 3
-    assert torch.equal(model.weight, saved)
+    found = checkpoints.newest_checkpoint(tmp_path)
+    found.load({"model": model})
+    assert found.step == 3 and torch.equal(model.weight, torch.full((2, 2), 3.0))
 
 
 def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
-    accelerator = Accelerator(cpu=True)
-    accelerator.prepare(torch.nn.Linear(2, 2))
-    checkpoints.save_checkpoint(accelerator, tmp_path, 1)
-    marker = tmp_path / "step_00000001" / checkpoints.COMPLETE
-    marker.write_text(json.dumps({"step": 1, "processes": 4}))
-    with pytest.raises(ConfigError, match="4 processes"):
-        checkpoints.load_checkpoint(accelerator, tmp_path)
+    checkpoints.save_checkpoint(Accelerator(cpu=True), {"model": torch.nn.Linear(2, 2)}, tmp_path, 1, {})
+    with pytest.raises(ConfigError, match="was made by 1 processes; this run has 4"):
+        checkpoints.newest_checkpoint(tmp_path).check({}, processes=4)

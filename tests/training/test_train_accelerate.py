@@ -10,14 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from PIL import Image
 from safetensors.torch import load_file
+from tiny_training import COMMON, EDITING, RECOGNITION, draw_face, make_corpora
 
 from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
 from leed_hub.errors import ConfigError, LeedHubError
@@ -27,63 +24,9 @@ from leed_hub.training.config import MODELS, read_config, submodule
 ROOT = Path(__file__).parents[2]
 
 
-def draw_face(seed: int, mouth: float) -> Image.Image:
-    """A disc with eyes and a mouth, open as far as `mouth` says."""
-    y, x = np.mgrid[:64, :64] / 64
-    picture = np.full((64, 64, 3), 40.0)
-    picture[np.hypot(x - 0.5, y - 0.5) < 0.4] = np.random.default_rng(seed).integers(120, 240, 3)
-    for eye in (0.36, 0.64):
-        picture[np.hypot(x - eye, y - 0.4) < 0.05] = 10
-    picture[((x - 0.5) / 0.14) ** 2 + ((y - 0.71) / (0.02 + 0.1 * mouth)) ** 2 < 1] = (150, 20, 30)
-    return Image.fromarray(picture.astype(np.uint8))
-
-
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory) -> Path:
-    """A tiny FER2013 and tiny rendered faces with twins, in their true layouts."""
-    root = tmp_path_factory.mktemp("corpora")
-    for number in range(28):
-        name = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")[number % 7]
-        for folder, stem in (("train", "Training"), ("test", "PublicTest")):
-            path = root / "fer2013" / folder / name / f"{stem}_{number}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw_face(number, (number % 7) / 6).convert("L").resize((48, 48)).save(path)
-    common = {
-        "expression": "happiness", "intensity": 1.0, "blendshapes": [0.0] * 53, "yaw": 0.0, "pitch": 0.0, "roll": 0.0,
-        "landmarks68": [[0.0, 0.0]] * 68,
-    }  # fmt: skip
-    faces, twins = [], []
-    for person in (1, 2, 3, 4):
-        for index in range(3):
-            name = f"{person * 10:04d}_00_{index}.jpg"
-            row = common | {"file_name": name, "identity": person * 10, "person": person}
-            faces.append(row | {"neutral_file": f"{person * 10:04d}_00_0.jpg"})
-            twins.append(row | {"file_name": f"t{person}{index}.jpg", "person": person % 4 + 1, "twin_of": name})
-    for folder, rows in (("train", faces), ("train_twins", twins)):
-        target = root / "rendered_faces" / folder
-        target.mkdir(parents=True)
-        for row in rows:
-            draw_face(row["person"], int(row["file_name"][-5]) / 2).save(target / row["file_name"])
-        pq.write_table(pa.Table.from_pylist(rows), target / "metadata.parquet")
-    return root
-
-
-RECOGNITION = {
-    "task": "recognition",
-    "model": {"widths": [4, 4, 8, 8], "code_dim": 8},
-    "data": {
-        "corpora": [{"corpus": "fer2013", "data_dir": "fer2013", "split": "train"}],
-        "validation": {"corpus": "fer2013", "data_dir": "fer2013", "split": "test_public"},
-    },
-    "batch_size": 8,
-}
-EDITING = {
-    "task": "editing",
-    "model": {"image_size": 32, "widths": [8, 8, 8, 8], "manifold_dim": 16, "expression_dim": 4},
-    "data": {"corpora": [{"corpus": "rendered_faces", "data_dir": "rendered_faces"}], "held_out": ["004"]},
-    "batch_size": 4,
-}
-COMMON = {"steps": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 2, "checkpoint_every": 2}
+    return make_corpora(tmp_path_factory.mktemp("corpora"))
 
 
 def write_config(folder: Path, config: dict) -> Path:
@@ -107,11 +50,11 @@ def environment(corpora: Path) -> dict[str, str]:
 
 def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
     line = command(config, *options, processes=processes)
-    return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
 def last_weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(max((run / "checkpoints").glob("step_*")) / "model.safetensors")
+    return load_file(max((run / "checkpoints").glob("step_*")) / "process_0.safetensors")
 
 
 @pytest.mark.parametrize(("config", "model_class"), [(RECOGNITION, ExpressionEncoderModel), (EDITING, LEEDModel)])
@@ -220,19 +163,33 @@ def test_a_part_that_is_not_there_cannot_stand_still():
         submodule(LEEDModel(LEEDConfig(image_size=32, widths=(2, 2, 2, 2), manifold_dim=4)), "decoders")
 
 
-def test_two_processes_train_together_and_other_numbers_may_not_resume(corpora, tmp_path):
+def test_two_processes_killed_and_resumed_end_as_without_a_pause_and_other_numbers_may_not_resume(corpora, tmp_path):
     stages = [
         {"name": "first", "steps": 1, "data": {"disentangle": {"identity_dim": 3}}},
-        {"name": "second", "steps": 4},
+        {"name": "second", "steps": 5},
     ]
     stages[1]["model"] = {"identity_dim": 3}
     path = write_config(tmp_path, EDITING | {"batch_size": 2, "stages": stages})
-    two = start(corpora, path, "--max_steps", "2", processes=2)
-    assert two.returncode == 0, two.stderr[-3000:]
+    whole = start(corpora, path, processes=2)
+    assert whole.returncode == 0, whole.stderr[-3000:]
     assert (tmp_path / "run/1_first/finished").is_dir() and not (tmp_path / "run/2_second/finished").exists()
+    expected = last_weights(tmp_path / "run/2_second")
+
+    shutil.rmtree(tmp_path / "run")
+    with subprocess.Popen(
+        command(path, processes=2), env=environment(corpora), cwd=ROOT, stderr=subprocess.DEVNULL, process_group=0
+    ) as run:
+        while not (tmp_path / "run/2_second/checkpoints/step_00000002").exists() and run.poll() is None:
+            time.sleep(0.01)
+        os.killpg(run.pid, signal.SIGKILL)
+    assert not (tmp_path / "run/2_second/checkpoints/step_00000005").exists()
     one = start(corpora, path, "--resume")
     assert one.returncode == 2
     assert "made by 2 processes" in one.stderr
+    resumed = start(corpora, path, "--resume", processes=2)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    weights = last_weights(tmp_path / "run/2_second")
+    assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
 
 
 def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):

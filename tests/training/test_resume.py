@@ -1,0 +1,274 @@
+"""What interrupted, broken and foreign runs lead to: one process, the script's own functions."""
+
+import json
+import logging
+import pickle
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from safetensors.torch import load_file
+from tiny_training import COMMON, EDITING, RECOGNITION, make_corpora
+
+import leed_hub.training.checkpoints
+import leed_hub.training.recipes
+import train_accelerate
+from leed_hub.data import load_corpus
+from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.training.checkpoints import newest_checkpoint, save_checkpoint
+from leed_hub.training.config import TrainConfig
+from leed_hub.training.run import Progress
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Path:
+    return make_corpora(tmp_path_factory.mktemp("corpora"))
+
+
+@pytest.fixture
+def train(corpora, tmp_path, monkeypatch):
+    """`train(config, resume=, max_steps=)` into the test's own `run`, with a fresh Accelerator each time."""
+    for name, place in (("LEED_HUB_CORPORA", corpora), ("LEED_HUB_CACHE", corpora / "tables")):
+        monkeypatch.setenv(name, str(place))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    cached = partial(load_corpus, cache_dir=corpora / "cache")
+    monkeypatch.setattr(leed_hub.training.recipes, "load_corpus", cached)
+    monkeypatch.setattr("leed_hub.data.tables.load_corpus", cached)
+
+    def run(config: dict, *, resume: bool = False, max_steps: int | None = None) -> Path | None:
+        AcceleratorState._reset_state(True)
+        fields = COMMON | {"output_dir": str(tmp_path / "run"), "mixed_precision": "no"} | config
+        return train_accelerate.train_stages(
+            TrainConfig(**fields), resume=resume, max_steps=max_steps, command="a test"
+        )
+
+    yield run
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step_{step:08d}" / "process_0.safetensors")
+
+
+@pytest.mark.parametrize("config", [RECOGNITION | {"optimizer": "muon"}, EDITING | {"optimizer": "lamb"}])
+def test_a_run_resumed_again_and_again_is_the_run_without_a_pause(train, tmp_path, config):
+    losses = {"losses": {"r1": 0.1}} if config["task"] == "editing" else {}
+    config = config | losses | {"steps": 5, "checkpoint_every": 2}
+    train(config)
+    expected = weights(tmp_path / "run", 5)
+    shutil.rmtree(tmp_path / "run")
+    train(config, max_steps=1)
+    for _ in range(4):
+        train(config, resume=True, max_steps=1)
+    resumed = weights(tmp_path / "run", 5)
+    assert expected.keys() == resumed.keys()
+    assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
+    assert {path.name for path in (tmp_path / "run/checkpoints").iterdir()} == {"step_00000004", "step_00000005"}
+
+
+def test_a_used_output_dir_is_refused_without_resume_and_stays_as_it_is(train, tmp_path):
+    train(RECOGNITION, max_steps=2)
+    before = content(tmp_path / "run")
+    with pytest.raises(ConfigError, match="holds a run: --resume goes on with it"):
+        train(RECOGNITION)
+    (tmp_path / "run/run.json").unlink()
+    with pytest.raises(ConfigError, match="holds a run"):
+        train(RECOGNITION)
+    del before["run.json"]
+    assert content(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"optimizer": "sgd"}, "optimizer 'adamw'; this config says 'sgd'"),
+        ({"model": {"widths": [4, 4, 8, 16], "code_dim": 8}}, r"model.widths \[4, 4, 8, 8\]; this config says"),
+        ({"model": RECOGNITION["model"] | {"labels": ["neutral", "happiness"]}}, "model.labels"),
+        ({"frozen": ["classifier"]}, r"frozen \[\]; this config says \['classifier'\]"),
+    ],
+)
+def test_a_run_that_cannot_go_on_is_refused_before_anything_is_written(train, tmp_path, change, sentence):
+    train(RECOGNITION, max_steps=2)
+    before = content(tmp_path / "run")
+    with pytest.raises(ConfigError, match=sentence):
+        train(RECOGNITION | change, resume=True)
+    assert content(tmp_path / "run") == before
+
+
+def test_what_else_has_changed_is_said_and_the_run_goes_on(train, tmp_path, caplog):
+    train(RECOGNITION, max_steps=2)
+    train(RECOGNITION | {"learning_rate": 0.5, "log_every": 3}, resume=True)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.endswith("but not as it would have without the pause: learning_rate was 0.001 and is 0.5.")
+
+
+def spoil_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+class _Trap:
+    """Makes a file when unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+BROKEN = {
+    "missing": ("process_0.safetensors", Path.unlink, "process_0.safetensors is missing"),
+    "empty": ("process_0.safetensors", lambda path: path.write_bytes(b""), "process_0.safetensors is not what"),
+    "cut": ("process_0.json", lambda path: path.write_bytes(path.read_bytes()[:50]), "process_0.json is not what"),
+    "bit": ("process_0.safetensors", spoil_bit, "process_0.safetensors is not what was written"),
+    "marker": ("complete.json", Path.unlink, "complete.json is missing"),
+    "marker cut": ("complete.json", lambda path: path.write_text('{"step": 4'), "Expecting"),
+    "pickle": (
+        "process_0.safetensors",
+        lambda path: path.write_bytes(pickle.dumps(_Trap(path.parents[2] / "sprung"))),
+        "process_0.safetensors is not what was written",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_checkpoint_is_passed_over_by_name_and_the_one_before_is_gone_on_with(tmp_path, caplog, fault):
+    name, spoil, said = BROKEN[fault]
+    folder = tmp_path / "checkpoints"
+    save(folder, 2, 4)
+    spoil(folder / "step_00000004" / name)
+    found = newest_checkpoint(folder)
+    assert found.step == 2
+    assert f"step_00000004 ({said}" in caplog.text and "Going on from step_00000002" in caplog.text
+    assert not (tmp_path / "sprung").exists()
+    save(folder, 3)  # what was passed over does not come before the new one
+    assert newest_checkpoint(folder).step == 3
+    assert [path.name for path in sorted(folder.iterdir())] == ["step_00000002", "step_00000003"]
+
+
+def save(folder: Path, *steps: int, part=None) -> dict:
+    AcceleratorState._reset_state(True)
+    accelerator = Accelerator(cpu=True)
+    parts = {"model": part or torch.nn.Linear(2, 2), "progress": Progress()}
+    for step in steps:
+        save_checkpoint(accelerator, parts, folder, step, {"config": {}})
+    return parts
+
+
+def test_a_run_with_no_whole_checkpoint_left_does_not_start_anew_by_itself(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "step_00000001" / "process_0.json").unlink()
+    with pytest.raises(ConfigError, match=r"No checkpoint in .* is whole: step_00000001 \(process_0.json is missing\)"):
+        newest_checkpoint(tmp_path)
+
+
+def test_checkpoints_of_pickles_are_refused_and_nothing_in_them_runs(tmp_path):
+    folder = tmp_path / "step_00000003"
+    folder.mkdir()
+    for name in ("optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"):
+        (folder / name).write_bytes(pickle.dumps(_Trap(tmp_path / "sprung")))
+    (folder / "complete.json").write_text(json.dumps({"step": 3, "processes": 1}))
+    with pytest.raises(ConfigError, match="is whole: step_00000003"):
+        newest_checkpoint(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("write", ["save_file", "_sum", "os.replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_save_that_fails_anywhere_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch, write, error):
+    save(tmp_path, 1)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(f"leed_hub.training.checkpoints.{write}", fail)
+    expected = (LeedHubError, "step 2 could not be written .*No space left.* goes on from the one before")
+    with pytest.raises(*([expected[0]] if isinstance(error, OSError) else [KeyboardInterrupt])) as caught:
+        save(tmp_path, 2)
+    if isinstance(error, OSError):
+        caught.match(expected[1])
+    monkeypatch.undo()
+    assert newest_checkpoint(tmp_path).step == 1
+    save(tmp_path, 3)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step_00000001", "step_00000003"]
+
+
+def test_numbers_that_are_not_finite_are_never_saved(tmp_path):
+    network = torch.nn.BatchNorm1d(2)
+    network.running_var[1] = torch.nan
+    with pytest.raises(LeedHubError, match="At step 7 model.running_var is not finite, so no checkpoint was written"):
+        save(tmp_path, 7, part=network)
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_run_without_finite_gradients_stops_with_the_step_and_keeps_its_checkpoint(train, tmp_path, monkeypatch):
+    train(RECOGNITION | {"steps": 30, "evaluate_every": 30}, max_steps=2)
+    monkeypatch.setattr(
+        "leed_hub.training.recognition.RecognitionTask.generator_losses",
+        lambda task, batch, step: ({"loss": task.model(batch["images"]).logits.sum() * torch.nan}, None),
+    )
+    with pytest.raises(LeedHubError, match=r"Ten steps in a row gave no finite gradient \(now at 11\)"):
+        train(RECOGNITION | {"steps": 30, "evaluate_every": 30, "checkpoint_every": 50}, resume=True)
+    assert newest_checkpoint(tmp_path / "run/checkpoints").step == 2
+
+
+def test_a_checkpoint_of_other_parts_is_refused(tmp_path):
+    save(tmp_path, 1)
+    with pytest.raises(ConfigError, match="does not fit the networks of this config"):
+        newest_checkpoint(tmp_path).load({"model": torch.nn.Linear(2, 3)})
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "lamb", "adafactor"])
+def test_every_kind_of_optimizer_state_comes_back_equal_without_a_pickle(tmp_path, name):
+    from timm.optim import create_optimizer_v2
+
+    def made() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        network = network.to(memory_format=torch.channels_last)
+        return network, create_optimizer_v2(network, name, 1e-2, 0.01)
+
+    def step(network, optimizer, number: int) -> None:
+        optimizer.zero_grad()
+        network(torch.rand(2, 3, 3, 3, generator=torch.Generator().manual_seed(number))).square().sum().backward()
+        optimizer.step()
+
+    network, optimizer = made()
+    for number in range(3):
+        step(network, optimizer, number)
+    AcceleratorState._reset_state(True)
+    save_checkpoint(Accelerator(cpu=True), {"model": network, "optimizer": optimizer}, tmp_path, 3, {})
+    assert {path.suffix for path in (tmp_path / "step_00000003").iterdir()} == {".json", ".safetensors"}
+    again, its_optimizer = made()
+    newest_checkpoint(tmp_path).load({"model": again, "optimizer": its_optimizer})
+    torch.manual_seed(1)
+    step(network, optimizer, 3)
+    torch.manual_seed(1)
+    step(again, its_optimizer, 3)
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_each_process_gets_its_own_running_statistics_back(tmp_path, monkeypatch):
+    networks = [torch.nn.BatchNorm1d(2) for _ in range(2)]
+    networks[1].running_mean += 3
+    AcceleratorState._reset_state(True)
+    accelerator = Accelerator(cpu=True)
+    save_checkpoint(accelerator, {"model": networks[0]}, tmp_path, 1, {})
+    state = leed_hub.training.checkpoints._buffers({"model": networks[1]})
+    assert state["model"].keys() == {"running_mean", "running_var", "num_batches_tracked"}
+    leed_hub.training.checkpoints._write(state, tmp_path / "step_00000001" / "process_1", 1)
+    fresh = torch.nn.BatchNorm1d(2)
+    found = newest_checkpoint(tmp_path)
+    found.load({"model": fresh}, rank=1)
+    assert torch.equal(fresh.running_mean, torch.tensor([3.0, 3.0]))
