@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Self
 
@@ -13,12 +13,13 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.hub import CARD
+from leed_hub.models.config import checked_config
 
 _FACTS = re.compile(r"<!-- card facts\n(.*?)\n-->", re.DOTALL)  # at the foot of a card, so that it can be written anew
 _PLAIN = "---\n{{ card_data }}\n---\n\n# {{ title }}\n\n{{ summary }}\n\n{{ facts }}\n"
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_config
 class CardFacts:
     """What a model card says that config and code cannot know.
 

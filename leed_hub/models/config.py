@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, Strict, ValidationError
@@ -43,9 +44,9 @@ def checked_config(cls: type[T]) -> type[T]:
 
 
 def _sentence(error: ValidationError, config: Any) -> str:
-    """The first complaint, a name that is not known before all others."""
-    faults = error.errors(include_url=False)
-    fault = next((each for each in faults if each["type"] == "unexpected_keyword_argument"), faults[0])
+    """One complaint: a name that is not known before one that is lacking, and both before all others."""
+    order = {"unexpected_keyword_argument": 0, "missing": 1}
+    fault = min(error.errors(include_url=False), key=lambda fault: order.get(fault["type"], 2))
     if fault["type"] == "unexpected_keyword_argument":
         name = str(fault["loc"][0])
         close = difflib.get_close_matches(name, config.__dataclass_fields__, n=1)
@@ -53,6 +54,8 @@ def _sentence(error: ValidationError, config: Any) -> str:
         return f"{config.__name__} does not know {name!r}; {hint}"
     if not fault["loc"] or isinstance(fault.get("ctx", {}).get("error"), ConfigError):  # it words its own sentence
         return fault["msg"].removeprefix("Value error, ")
-    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
-    said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").replace(" after validation,", ",")
+    field, *inside = fault["loc"]
+    place = str(field) + "".join(f"[{part}]" for part in inside if isinstance(part, int))  # else the branch of a union
+    said = fault["msg"].removeprefix("Value error, ").replace(" after validation,", ",")
+    said = re.sub("^(Dictionary|Input|List|String|Tuple) ", "", said)
     return f"{place} {said[0].lower()}{said[1:]}; got {fault['input']!r:.80}."

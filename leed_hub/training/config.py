@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ from leed_hub.models.leed import LEEDConfig, LEEDModel
 from leed_hub.training.editing import EditingLosses
 from leed_hub.training.recognition import RecognitionLosses
 
+_NAME = re.compile(r"[\w-]+")  # of a stage, which is a folder's too
 MODELS: dict[str, type] = {"editing": LEEDModel, "recognition": ExpressionEncoderModel}
 
 
@@ -91,6 +93,7 @@ def _from_mapping(kind: type) -> BeforeValidator:
 
 
 Entry = Annotated[CorpusEntry, _from_mapping(CorpusEntry)]
+Entries = Annotated[list[Entry], Field(min_length=1)]
 
 
 @checked_config
@@ -103,7 +106,7 @@ class EditingData(Sampling):
         disentangle: a last step on the best checkpoint; none by default.
     """
 
-    corpora: list[Entry]
+    corpora: Entries
     held_out: list[str]
     disentangle: Annotated[Disentanglement | None, _from_mapping(Disentanglement)] = None
 
@@ -120,12 +123,16 @@ class RecognitionData:
         pretrained: start a timm backbone from its published weights.
     """
 
-    corpora: list[Entry]
+    corpora: Entries
     validation: Entry
     balance: NonNegativeFloat = 0.0
     mixup: NonNegativeFloat = 0.0
     store: str | None = None
     pretrained: bool = False
+
+    def __post_init__(self):
+        for entry in (*self.corpora, self.validation):
+            _ = entry.named_split  # better known before any corpus is read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +187,7 @@ class TrainConfig:
     init: str | list[str] | None = None
     frozen: list[str] = field(default_factory=list)
     seed: int = 0
-    batch_size: PositiveInt = 32
+    batch_size: Annotated[int, Field(ge=2)] = 32  # batch normalisation has no variance of one picture
     optimizer: str = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegativeFloat = 0.01
@@ -237,8 +244,8 @@ class TrainConfig:
             return [self]
         common = {name: value for name, value in vars(self).items() if name != "stages" and not name.startswith("_")}
         found, names = [], [stage.get("name") for stage in self.stages]
-        if None in names or len(set(names)) < len(names):
-            raise ConfigError(f"Each stage needs a name of its own; got {names}.")
+        if len(set(names)) < len(names) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+            raise ConfigError(f"Each stage needs a name of its own, of letters, digits, _ and -; got {names}.")
         for number, stage in enumerate(self.stages, 1):
             changes = {name: value for name, value in stage.items() if name != "name"}
             if misplaced := {"task", "output_dir", "stages"} & changes.keys():
@@ -260,8 +267,8 @@ def read_config(path: Path) -> TrainConfig:
         return TrainConfig(**read_mapping(path))
     except ConfigError:
         raise
-    except (OSError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name} is not a usable training config: {error}.") from error
+    except (OSError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name} is not a usable training config: {' '.join(str(error).split())}.") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -270,6 +277,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path.name} is not a usable training config: it holds no fields.")
     base = settings.pop("extends", None)
+    if not isinstance(base, str | None):
+        raise ConfigError(f"extends names a file; got {base!r}.")
     return settings if base is None else overlaid(read_mapping(path.parent / base), settings)
 
 

@@ -272,3 +272,9 @@ def test_each_process_gets_its_own_running_statistics_back(tmp_path, monkeypatch
     found = newest_checkpoint(tmp_path)
     found.load({"model": fresh}, rank=1)
     assert torch.equal(fresh.running_mean, torch.tensor([3.0, 3.0]))
+
+
+@pytest.mark.parametrize("judges", [{"siamese": 0.0}, {"adversarial": 0.0}, {"siamese": 0.0, "adversarial": 0.0}])
+def test_an_editor_trains_with_any_of_its_judges_left_out(train, tmp_path, judges):
+    train(EDITING | {"losses": judges, "steps": 1, "evaluate_every": 1})
+    assert (tmp_path / "run/best/model.safetensors").is_file()

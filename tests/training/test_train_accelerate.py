@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -124,6 +125,8 @@ def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora,
         ([{"steps": 2}], "name"),
         ([{"name": "a"}, {"name": "a"}], "name"),
         ([{"name": "a", "output_dir": "elsewhere"}], "output_dir"),
+        ([{"name": 5}], r"of letters, digits, _ and -; got \[5\]"),
+        ([{"name": "../up"}], "of letters, digits"),
         ([{"name": "a"}, {"name": "b", "init": "weights"}], "first stage"),
         ([{"name": "a"}, {"name": "b", "losses": {"pixel": 1}}], "pixel"),
     ],
@@ -151,6 +154,22 @@ def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tm
         (RECOGNITION, {"data": RECOGNITION["data"] | {"balanced": 1.0}}, "balanced"),
         (RECOGNITION, {"data": {"corpora": []}}, "validation"),
         (RECOGNITION, {"mixed_precision": "fp8"}, "fp8"),
+        (RECOGNITION, {"mixed_precision": "fp16"}, "mixed_precision"),
+        (RECOGNITION, {"batch_size": 1}, "batch_size should be greater than or equal to 2; got 1"),
+        (RECOGNITION, {"batch_size": 1.5}, "batch_size should be a valid integer; got 1.5"),
+        (RECOGNITION, {"learning_rate": "1e-3"}, "learning_rate should be a valid number; got '1e-3'"),
+        (RECOGNITION, {"init": 5}, "^init should be a valid string; got 5"),
+        (RECOGNITION, {"extends": 5}, "^extends names a file; got 5"),
+        (RECOGNITION, {"card": {"title": 5}}, "title should be a valid string"),
+        (RECOGNITION, {"card": {"limitations": "few"}}, "limitations should be a valid list"),
+        (RECOGNITION, {"data": RECOGNITION["data"] | {"corpora": []}}, "corpora should have at least 1 item"),
+        (RECOGNITION, {"data": RECOGNITION["data"] | {"corpora": [{"corpus": "fer2013"}]}}, "fer2013 needs a split"),
+        (
+            RECOGNITION,
+            {"data": RECOGNITION["data"] | {"validation": {"corpus": "fer2013", "repeats": "2"}}},
+            "^repeats s",
+        ),
+        (EDITING, {"data": EDITING["data"] | {"corpora": []}}, "corpora should have at least 1 item"),
     ],
 )
 def test_whatever_is_misspelt_is_known_before_any_corpus_is_read(config, change, culprit, tmp_path):
@@ -177,11 +196,12 @@ def test_two_processes_killed_and_resumed_end_as_without_a_pause_and_other_numbe
 
     shutil.rmtree(tmp_path / "run")
     with subprocess.Popen(
-        command(path, processes=2), env=environment(corpora), cwd=ROOT, stderr=subprocess.DEVNULL, process_group=0
+        command(path, processes=2), env=environment(corpora), cwd=ROOT, stderr=subprocess.DEVNULL
     ) as run:
         while not (tmp_path / "run/2_second/checkpoints/step_00000002").exists() and run.poll() is None:
             time.sleep(0.01)
-        os.killpg(run.pid, signal.SIGKILL)
+        for process in [*psutil.Process(run.pid).children(recursive=True), run]:
+            process.kill()
     assert not (tmp_path / "run/2_second/checkpoints/step_00000005").exists()
     one = start(corpora, path, "--resume")
     assert one.returncode == 2
