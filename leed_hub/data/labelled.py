@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +105,40 @@ def labelled_crops(
         digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         images = mapped_pictures(store / f"{digest}_{size}px.npy", shape, fill)
     return images, positions[kept], affect
+
+
+def warn_of_leakage(training: list[datasets.Dataset], validation: datasets.Dataset) -> None:
+    """Say how many pictures that choose the checkpoint were trained on, and how many persons.
+
+    Pictures are compared by the bytes of their files, and persons by name within one corpus.
+    """
+    known = set(_digests(validation))
+    sizes = {size for size, _ in known}
+    pictures: set[tuple[int, bytes]] = set()
+    for rows in training:
+        pictures |= known & set(_digests(rows, sizes))
+    persons = _persons(validation) & set().union(*map(_persons, training))
+    if pictures or persons:
+        logger.warning(
+            "%d pictures and %d persons of the validation split are in the training too, so its score is too good",
+            len(pictures),
+            len(persons),
+        )
+
+
+def _persons(rows: datasets.Dataset) -> set[tuple[str, str]]:
+    """(corpus, person)."""
+    return {(rows.info.description, person) for person in rows["subject"][:] if person is not None}
+
+
+def _digests(rows: datasets.Dataset, sizes: set[int] | None = None) -> Iterator[tuple[int, bytes]]:
+    """(size, SHA-256) of the pictures' files; only of those of certain sizes, if given."""
+    for batch in rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).iter(256):
+        for entry in batch["image"]:
+            size = os.path.getsize(entry["path"]) if entry["bytes"] is None else len(entry["bytes"])
+            if sizes is None or size in sizes:
+                content = Path(entry["path"]).read_bytes() if entry["bytes"] is None else entry["bytes"]
+                yield size, hashlib.sha256(content).digest()
 
 
 class LabelledFaces:

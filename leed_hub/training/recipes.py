@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from torch import Tensor, nn
 
 from leed_hub.data import corpus_kind, load_corpus
-from leed_hub.data.labelled import LabelledFaces, labelled_crops
+from leed_hub.data.labelled import LabelledFaces, labelled_crops, warn_of_leakage
 from leed_hub.data.memory import JoinedPictures
 from leed_hub.data.pairs import EditingPairs
 from leed_hub.data.tables import RENDERED_SPLITS, joined, photograph_table, rendered_table
@@ -157,8 +158,10 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
 def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData) -> Recipe:
     """The disentangled recogniser on any mixture of labelled corpora."""
 
-    def crops(entry: CorpusEntry) -> tuple[Tensor, Tensor, Tensor]:
-        rows = load_corpus(entry.corpus, entry.folder, entry.named_split, config=entry.config)
+    def rows_of(entry: CorpusEntry) -> datasets.Dataset:
+        return load_corpus(entry.corpus, entry.folder, entry.named_split, config=entry.config)
+
+    def crops(entry: CorpusEntry, rows: datasets.Dataset) -> tuple[Tensor, Tensor, Tensor]:
         detector = build_detector(entry.detector or "none")
         size, channels = config.image_size, config.channels
         folder = Path(data.store).expanduser() if data.store else None
@@ -166,8 +169,12 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
             rows, config.labels, size, channels, template=config.template, detector=detector, store=folder
         )
 
-    images, labels, affect = zip(*(crops(entry) for entry in data.corpora), strict=True)
-    validation_images, validation_labels, _ = crops(data.validation)
+    training, validation = [rows_of(entry) for entry in data.corpora], rows_of(data.validation)
+    warn_of_leakage(training, validation)
+    images, labels, affect = zip(
+        *(crops(entry, rows) for entry, rows in zip(data.corpora, training, strict=True)), strict=True
+    )
+    validation_images, validation_labels, _ = crops(data.validation, validation)
 
     def evaluate(network: ExpressionEncoderModel, device: torch.device) -> dict[str, float]:
         logits = [network.recognize(to_unit(part).to(device))[0].float().cpu() for part in validation_images.split(256)]

@@ -77,3 +77,14 @@ def test_a_missing_split_is_refused_by_name(make, load):
     assert len(load("affectnet", folder, "validation")) == 8
     with pytest.raises(CorpusError, match="found only validation. Ask its owners"):
         load("affectnet", folder, "train")
+
+
+def test_a_broken_annotation_costs_its_picture_and_not_the_corpus(load, affectnet_2021, caplog):
+    whole = load("affectnet", affectnet_2021, "train")["file"][:]
+    notes = affectnet_2021 / "train_set/annotations"
+    (notes / "1_exp.npy").write_bytes(b"")
+    (notes / "2_val.npy").write_bytes((notes / "2_val.npy").read_bytes()[:20])
+    (notes / "3_lnd.npy").write_text("<html>")
+    (notes / "4_exp.npy").write_bytes((notes / "4_lnd.npy").read_bytes())  # many numbers
+    assert load("affectnet", affectnet_2021, "train")["file"][:] == [whole[0], *whole[5:]]
+    assert "broken annotations: 4" in caplog.text

@@ -1,10 +1,15 @@
 """The contract that every builder keeps."""
 
 import logging
+import multiprocessing
+import os
 import pickle
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import datasets
 import pytest
+from PIL import Image
 
 from leed_hub.data import CORPORA, load_corpus
 from leed_hub.errors import CorpusError
@@ -102,6 +107,65 @@ def test_empty_and_false_pictures_are_skipped_with_a_count(make, load, name, cap
         rows = load(name, folder, split)
     assert rows["file"][:] == files[2:]
     assert [record.message for record in caplog.records if "pictures missing or unreadable: 2" in record.message]
+
+
+@pytest.mark.parametrize("name", ["fer2013", "rendered_people"])
+def test_a_picture_that_cannot_be_used_is_skipped_by_name(make, load, name, caplog):
+    folder = make(name)
+    split = next(iter(CORPORA[name].splits.values()))[0]
+    cut, tiny, large, *kept = load(name, folder, split)["file"][:]
+    whole = (folder / cut).read_bytes()
+    (folder / cut).write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (5, 5)).save(folder / tiny)
+    Image.new("1", (8000, 6000)).save(folder / large, "PNG")  # the first bytes count, not the name
+    rows = load(name, folder, split)
+    assert rows["file"][:] == kept
+    assert [row["image"].convert("RGB").getpixel((0, 0)) for row in rows]  # all of them decode
+    assert f"pictures missing or unreadable: 3 ({cut}, {tiny}, {large})" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["fer2013", "affectnet", "rendered_faces"])
+@pytest.mark.parametrize("suffix", [".tar.gz", ".rar", ".zip.001"])
+def test_a_corpus_still_packed_says_what_to_do(name, suffix, tmp_path):
+    packed = tmp_path / f"{name}{suffix}"
+    packed.write_bytes(b"not opened")
+    for place in (packed, tmp_path):
+        with pytest.raises(CorpusError, match=rf"still packed: unpack {packed.name} and give the folder it makes"):
+            CORPORA[name](data_dir=str(place))
+
+
+def test_a_corpus_packed_in_several_folders_is_found(make, load, zip_folder):
+    folder = make("fer2013")
+    expected = load("fer2013", folder, "train")["label"][:]
+    assert load("fer2013", zip_folder(folder, "archive/data/fer2013/"), "train")["label"][:] == expected
+
+
+def test_a_corpus_behind_a_password_says_what_to_do(make, zip_folder):
+    packed = zip_folder(make("fer2013"))
+    content = packed.read_bytes()
+    flags = content.index(b"PK\x01\x02") + 8  # of the first entry in the central directory
+    packed.write_bytes(content[:flags] + b"\x01" + content[flags + 1 :])
+    with pytest.raises(CorpusError, match="needs a password: unpack it and give the folder"):
+        CORPORA["fer2013"](data_dir=str(packed))
+
+
+def test_names_that_are_no_text_are_read(make, load, tmp_path, draw_face):
+    path = draw_face(tmp_path / "faces/plain.jpg", 1)
+    os.rename(path, os.fsencode(tmp_path) + b"/faces/caf\xe9.jpg")
+    (row,) = load("folder", tmp_path / "faces", "train")
+    assert row["file"] == "caf\ufffd.jpg" and row["image"].size == (32, 32)
+
+
+def _build(folder: str, cache: str) -> int:
+    return len(load_corpus("fer2013", folder, "train", cache_dir=cache))
+
+
+@pytest.mark.slow
+def test_two_processes_that_build_at_once_get_the_same_rows(make, tmp_path):
+    folder, cache = str(make("fer2013")), str(tmp_path / "cache")
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(_build, [folder] * 2, [cache] * 2)) == [7, 7]
+    assert not list(Path(cache).rglob("*.incomplete"))
 
 
 def test_skips_are_said_once_however_often_a_stream_is_read(make, load, caplog):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from leed_hub.data.labelled import LabelledFaces, labelled_crops
+from leed_hub.data.labelled import LabelledFaces, labelled_crops, warn_of_leakage
 from leed_hub.faces.face import Face
 from leed_hub.models.labels import EXPRESSIONS
 
@@ -164,3 +164,15 @@ def test_valence_and_arousal_come_along_where_a_corpus_annotates_them():
     feed = LabelledFaces(images, labels, valence_arousal=numbers)
     batch = feed.batch(torch.tensor([1, 0]), torch.Generator().manual_seed(0), CPU)
     assert batch["valence_arousal"][1].tolist() == [0.5, -0.25] and batch["valence_arousal"][0].isnan().all()
+
+
+def test_pictures_and_persons_in_both_splits_are_counted(load, make, draw_face, caplog):
+    folder = make("london")
+    train, test = (load("london", folder, split) for split in ("train", "validation"))
+    warn_of_leakage([train], test)
+    assert caplog.text == ""
+    draw_face(folder / "more/again.jpg", 0).write_bytes((folder / test[0]["file"]).read_bytes())
+    warn_of_leakage([train, load("folder", folder / "more", "train")], test)
+    assert "1 pictures and 0 persons of the validation split are in the training too" in caplog.text
+    warn_of_leakage([train, test.select([0])], test)
+    assert "1 pictures and 1 persons of the validation" in caplog.text

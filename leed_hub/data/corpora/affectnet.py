@@ -112,12 +112,17 @@ class AffectNet(CorpusBuilder):
                 skipped[NO_ROW] += 1
                 continue
             row: dict = {"image": name}
-            for column in ("valence", "arousal"):
-                file = f"{stem}_{column[:3]}.npy"
-                row[column] = _affect(self.files.number(file)) if file in self.files else None
-            if f"{stem}_lnd.npy" in self.files:
-                row["landmarks"] = _points(self.files.array(f"{stem}_lnd.npy").astype(float).ravel().tolist())
-            yield int(self.files.number(f"{stem}_exp.npy")), row
+            try:
+                label = int(self.files.number(f"{stem}_exp.npy"))
+                for column in ("valence", "arousal"):
+                    file = f"{stem}_{column[:3]}.npy"
+                    row[column] = _affect(self.files.number(file)) if file in self.files else None
+                if f"{stem}_lnd.npy" in self.files:
+                    row["landmarks"] = _points(self.files.array(f"{stem}_lnd.npy").astype(float).ravel().tolist())
+            except (EOFError, OSError, ValueError):
+                skipped["broken annotations"] += 1
+                continue
+            yield label, row
 
 
 def _source(files: CorpusFiles, split: str) -> str | None:

@@ -11,13 +11,14 @@ from typing import ClassVar
 
 import datasets
 
-from leed_hub.data.corpora.files import CorpusFiles
+from leed_hub.data.corpora.files import PACKED, CorpusFiles, printed
 from leed_hub.errors import CorpusError
 from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 logger = logging.getLogger(__name__)
 
 POINTS = datasets.List(datasets.List(datasets.Value("float32"), length=2))  # (x, y) in pixels, any number of them
+_NAMED = 3  # how many unreadable pictures a report names
 NO_PICTURE = "pictures missing or unreadable"
 NO_CATEGORY = "categories outside the vocabulary"
 NO_ROW = "files no row speaks of"
@@ -113,16 +114,18 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         return CorpusError(f"{about.title}: expected {about.layout} in {location}, found {found}. {about.access}")
 
     def _located(self, location: str) -> CorpusFiles:
-        """The files as laid out, perhaps below the one folder an archive was packed with."""
-        files = CorpusFiles(location)
-        if self.recognises(files):
-            return files
-        inner = files.inner()
-        if inner is not None and self.recognises(inner):
-            return inner
-        top = files.top()
+        """The files as laid out, perhaps below the one folder, or several nested ones, of an archive."""
+        whole = CorpusFiles(location)
+        files: CorpusFiles | None = whole
+        while files is not None:
+            if self.recognises(files):
+                return files
+            files = files.inner()
+        top = whole.top()
         found = ", ".join(top[:6]) + (f" and {len(top) - 6} more" if len(top) > 6 else "") if top else "no files"
-        raise self.layout_error(files.location, found)
+        if packed := [name for name in whole.names if name.lower().endswith(PACKED)]:
+            found += f" (still packed: unpack {packed[0]} and give the folder it makes)"
+        raise self.layout_error(whole.location, found)
 
     def _fingerprint(self) -> str:
         """A digest of this code and of every file's name, size and time of change."""
@@ -151,20 +154,29 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         features = self.features()
         pictures = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
         skipped: Counter = Counter()
+        unreadable: list[str] = []
         for key, row in enumerate(self.rows(split, skipped)):
             row = {"file": row.get("image"), "label": UNLABELLED} | row
-            for name in pictures:
-                if isinstance(row[name], str):
-                    row[name] = self.files.picture(row[name])
-            if any(row[name] is None for name in pictures):
+            named = {name: row[name] for name in pictures if isinstance(row[name], str)}
+            row |= {name: self.files.picture(file) for name, file in named.items()}
+            if lacking := [printed(file) for name, file in named.items() if row[name] is None]:
+                unreadable += lacking
                 skipped[NO_PICTURE] += 1
                 continue
+            for name in ("file", *(column for column in features if column.endswith("_file"))):
+                if isinstance(row.get(name), str):
+                    row[name] = printed(row[name])
             yield key, {name: row.get(name) for name in features}
-        self._report(split, skipped)
+        self._report(split, skipped, unreadable)
 
-    def _report(self, split: str, skipped: Counter) -> None:
+    def _report(self, split: str, skipped: Counter, unreadable: list[str]) -> None:
         """Say once what was left out."""
-        counts = "; ".join(f"{reason}: {count}" for reason, count in sorted(skipped.items()) if count)
+        named = f" ({', '.join(unreadable[:_NAMED])}{', ...' if len(unreadable) > _NAMED else ''})"
+        counts = "; ".join(
+            f"{reason}: {count}{named if reason == NO_PICTURE else ''}"
+            for reason, count in sorted(skipped.items())
+            if count
+        )
         line = f"{self.name} ({split}): skipped {sum(skipped.values())} ({counts})"
         if counts and line not in self._reported:
             self._reported.add(line)

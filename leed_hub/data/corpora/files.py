@@ -13,8 +13,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")
+from leed_hub.errors import BadImageError, CorpusError
+from leed_hub.media.images import load_image
+
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
+PACKED = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".001", ".z01")
+
+
+def printed(name: str) -> str:
+    """A file's name as text: bytes that are none, as old archives leave them, become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 class CorpusFiles:
@@ -32,6 +40,8 @@ class CorpusFiles:
         self.is_zip = os.path.isfile(self.location) and zipfile.is_zipfile(self.location)
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         self._sizes = dict(sorted(self._scan()))
+        if self.is_zip and any(entry.flag_bits & 1 for entry in self._zip().infolist()):
+            raise CorpusError(f"{self.location} needs a password: unpack it and give the folder.")
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_archive": None}
@@ -77,22 +87,20 @@ class CorpusFiles:
             return file.read()
 
     def picture(self, name: str) -> dict | None:
-        """A picture as `datasets.Image` takes it: bytes from an archive, else the path; None if it is no picture.
+        """A picture as `datasets.Image` takes it: bytes from an archive, else the path; None if it cannot be read.
 
-        The first bytes decide, so empty files, web pages and text saved as .jpg are found; a picture that is cut off
-        further on is not.
+        It is decoded once here, by the rules that hold for any picture, so that whoever reads the corpus later meets
+        none that is empty, cut off, too large or too small.
         """
-        if not self._sizes.get(name):
-            return None
         try:
-            if self.is_zip:
-                content = self.read(name)
-                return {"bytes": content, "path": name} if content.startswith(_PICTURE_STARTS) else None
-            with open(self._path(name), "rb") as file:
-                known = file.read(16).startswith(_PICTURE_STARTS)
-        except (OSError, zipfile.BadZipFile, zlib.error):
+            content = self.read(name)
+            load_image(content)
+        except (OSError, KeyError, zipfile.BadZipFile, zlib.error, BadImageError):
             return None
-        return {"bytes": None, "path": self._path(name)} if known else None
+        if self.is_zip:
+            return {"bytes": content, "path": name}
+        path = self._path(name)
+        return {"bytes": None, "path": path} if printed(path) == path else {"bytes": content, "path": None}
 
     def lines(self, name: str) -> Iterator[list[str]]:
         """The rows of a csv file, header included: comma or semicolon, with or without byte order mark, LF or CRLF."""
