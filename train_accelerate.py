@@ -11,6 +11,7 @@ the config asks for a last step on the best weights. Stages write into folders o
 """
 
 import dataclasses
+import os
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ from timm.optim import create_optimizer_v2
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from leed_hub.errors import ConfigError, LeedHubError
-from leed_hub.hub import push_folder
+from leed_hub.hub import ensure_repository, push_folder
 from leed_hub.models.card import CardFacts
 from leed_hub.training.checkpoints import checkpoint_folders, newest_checkpoint, save_checkpoint, warm_start
 from leed_hub.training.config import TrainConfig, read_config, submodule
@@ -38,6 +39,7 @@ from leed_hub.training.run import (
     fingerprints,
     read_record,
     run_record,
+    training_data,
     write_record,
 )
 from leed_hub.training.schedule import generator_of_step, indices_of_step, learning_rate
@@ -107,6 +109,7 @@ def train(
     model = recipe.model.to(memory_format=torch.channels_last)
     if config.init:
         warm_start(model, [config.init] if isinstance(config.init, str) else config.init)
+    origin = training_data(config) if accelerator.is_main_process else {}
     frozen = [submodule(model, name).requires_grad_(False) for name in config.frozen]
     if not computes_fast_in_bf16():
         orthogonalise_in_float32()
@@ -161,7 +164,7 @@ def train(
         if picture is not None:
             accelerator.get_tracker("tensorboard").log_images({"samples": picture[None].numpy()}, step=step)
         accelerator.print(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
-        facts = card_facts(config, run, progress, step, minutes_before)
+        facts = card_facts(config, run, origin, progress, step, minutes_before)
         ema.module.save_pretrained(output_dir / "last", card=facts, half=config.save_half)
         if recipe.score(numbers) > progress.best_score:
             progress.best_score = recipe.score(numbers)
@@ -244,6 +247,12 @@ def set_rate(optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def shown(path: Path) -> str:
+    """A file as a card may name it: from here, or by its bare name; other people's folders are nobody's business."""
+    inside = path.resolve().is_relative_to(Path.cwd())
+    return path.resolve().relative_to(Path.cwd()).as_posix() if inside else path.name
+
+
 def main(
     config: Annotated[Path, typer.Option(help="A YAML file of configs/.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
@@ -263,10 +272,13 @@ def main(
             stages = [dataclasses.asdict(stage) for stage in settings.as_stages()]
             print(yaml.safe_dump(stages if settings.stages else stages[0], sort_keys=False))
             return
-        command = f"accelerate launch train_accelerate.py --config {config.as_posix()}"
+        if push_to_hub and os.environ.get("RANK", "0") == "0":
+            ensure_repository(push_to_hub)  # before the training: a token that may not write is known at once
+        command = f"accelerate launch train_accelerate.py --config {shown(config)}"
         published = train_stages(settings, resume=resume, max_steps=max_steps, command=command)
-        PartialState().destroy_process_group()  # not after each stage: the next one goes on in the same processes
-        if published and push_to_hub:
+        state = PartialState()
+        state.destroy_process_group()  # not after each stage: the next one goes on in the same processes
+        if published and push_to_hub and state.is_main_process:
             print(push_folder(published, push_to_hub))
     except LeedHubError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -4,8 +4,10 @@ How long the Hub may take to answer a download is huggingface_hub's setting: HF_
 HF_HUB_DOWNLOAD_TIMEOUT from then on. It has none for pushes.
 """
 
+import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,8 @@ CONTROLS = "controls.json"  # presets and sliders of an editor, if it has any
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
 
+_OTHER_TOKEN = f"use one with that right, see {constants.ENDPOINT}/settings/tokens"
+
 RepoType = Literal["model", "dataset"]
 
 CONVERT = (
@@ -55,12 +59,12 @@ def download_files(
 ) -> list[Path]:
     """Fetch a repository's files, all from one commit: the one that `revision` names when the first is asked for.
 
-    When the Hub does not answer, files that are in the cache are used.
+    When the Hub does not serve, files that are in the cache are used, with a warning.
 
     Raises:
         HubError: if the Hub refuses or cannot be reached.
-        ModelLoadError: if a model's repository lacks one of the files.
-        CorpusError: if a dataset's does.
+        ModelLoadError: if a model's repository lacks one of the files, or one is not what the Hub has.
+        CorpusError: if a dataset's repository lacks one.
     """
     paths: list[Path] = []
     with _one_sentence(repo_id, revision, repo_type):
@@ -86,15 +90,36 @@ def download_files(
                 hint = f" If it holds pytorch_model.bin: {CONVERT}." if name == WEIGHTS else ""
                 wrong = CorpusError if repo_type == "dataset" else ModelLoadError
                 raise wrong(f"The Hub {repo_type} {repo_id} has no {name}.{hint}") from error
-            paths.append(Path(path))
+            paths.append(_whole(Path(path)))
             commit = paths[0].parents[filenames[0].count("/")].name  # the cache has a folder for each commit
+    if isinstance(hindrance, HTTPError | json.JSONDecodeError):
+        said = _sentence(hindrance, repo_id, revision, repo_type, pushing=False)
+        warnings.warn(f"The copy of {repo_id} in the cache is used. {said}", stacklevel=3)
     return paths
+
+
+def _whole(path: Path) -> Path:
+    """A file of the cache, compared with the sum that the Hub names it by there; a download checks its size alone.
+
+    Raises:
+        ModelLoadError: if one of its bits has changed.
+    """
+    blob = path.resolve()
+    with open(blob, "rb") as file:
+        if len(blob.name) == 64:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        else:  # of small files git's own: a header before the content
+            content = file.read() if len(blob.name) == 40 else b""
+            found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if len(blob.name) in (40, 64) and found != blob.name:
+        raise ModelLoadError(f"{path} is not the file that the Hub has: fetch it again (force_download=True).")
+    return path
 
 
 def _hindrance(
     repo_id: str, revision: str | None, repo_type: RepoType, token: str | bool | None
-) -> HTTPError | OfflineModeIsEnabled | None:
-    """Why the Hub serves nothing at the moment, if so; its refusals are raised.
+) -> HTTPError | OfflineModeIsEnabled | json.JSONDecodeError | None:
+    """Why the Hub serves nothing at the moment, if so; what it says of the repository itself is raised.
 
     Asked first because this call can be given a time limit and is made once: a download tries again for minutes.
     """
@@ -102,11 +127,13 @@ def _hindrance(
         HfApi(token=token).repo_info(
             repo_id, revision=revision, repo_type=repo_type, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):  # disabled and gated ones are such too
+        raise
     except HfHubHTTPError as error:
-        if error.response.status_code != 429 and error.response.status_code < 500:
+        if error.response.status_code == 401:
             raise
         return error
-    except (HTTPError, OfflineModeIsEnabled) as error:
+    except (HTTPError, OfflineModeIsEnabled, json.JSONDecodeError) as error:  # JSON: a login page answers
         return error
     return None
 
@@ -164,27 +191,49 @@ def push_files(
     Raises:
         HubError: if the Hub refuses or cannot be reached.
     """
+    repo_id = ensure_repository(repo_id, repo_type=repo_type, token=token, private=private)
     api = HfApi(token=writing_token(token))
     card = contents[CARD].read_text(encoding="utf-8")
     with _one_sentence(repo_id, revision, repo_type, pushing=True):
-        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private or None, exist_ok=True).repo_id
-        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
-            raise HubError(f"{repo_id} exists and is public: make it private in its settings, or push to a new name.")
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        head = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
         card = card.replace(REPO_PLACEHOLDER, json.dumps(repo_id))
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=card.encode() if name == CARD else path)
             for name, path in contents.items()
         ]
         if replaced_suffix is not None:
-            there = api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+            there = api.list_repo_files(repo_id, repo_type=repo_type, revision=head)
             stale = (name for name in there if name.endswith(replaced_suffix) and name not in contents)
             operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
         commit = api.create_commit(
-            repo_id, operations, repo_type=repo_type, commit_message=commit_message, revision=revision
+            repo_id,
+            operations,
+            repo_type=repo_type,
+            commit_message=commit_message,
+            revision=revision,
+            parent_commit=head,
         )
     return commit.commit_url
+
+
+def ensure_repository(
+    repo_id: str, *, repo_type: RepoType = "model", token: str | None = None, private: bool = False
+) -> str:
+    """Make a repository if need be, and so find out whether the token may write to it; returns its whole id.
+
+    Raises:
+        HubError: if it may not, or the repository is public and should be private.
+    """
+    api = HfApi(token=writing_token(token))
+    with _one_sentence(repo_id, None, repo_type, pushing=True):
+        if api.whoami().get("auth", {}).get("accessToken", {}).get("role") == "read":  # create_repo passes it over
+            raise HubError(_may_not_write(repo_id))
+        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private or None, exist_ok=True).repo_id
+        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
+            raise HubError(f"{repo_id} exists and is public: make it private in its settings, or push to a new name.")
+    return repo_id
 
 
 def writing_token(token: str | None = None) -> str:
@@ -312,15 +361,24 @@ def _sentence(error: Exception, repo_id: str, revision: str | None, repo_type: R
     return f"The Hub could not serve {repo_id}: {first_line(error)}"
 
 
+def _may_not_write(repo_id: str) -> str:
+    return f"Your token may not write to {repo_id}: {_OTHER_TOKEN}."
+
+
 def _status_sentence(error: HfHubHTTPError, repo_id: str, pushing: bool) -> str:
     status = error.response.status_code
-    tokens = f"use one with that right, see {constants.ENDPOINT}/settings/tokens"
     if status == 401:
         return "The Hub does not accept your token: run `hf auth login` with a new one."
-    if status in (402, 403, 404) and pushing:
-        return f"Your token may not write to {repo_id}: {tokens}."
+    if status == 402:
+        return (
+            f"The Hub asks for a paid plan or more storage before it takes {repo_id}: see {constants.ENDPOINT}/pricing."
+        )
+    if status in (403, 404) and pushing:
+        return _may_not_write(repo_id)
     if status == 403:
-        return f"Your token may not read {repo_id}: {tokens}."
+        return f"Your token may not read {repo_id}: {_OTHER_TOKEN}."
+    if status == 413:
+        return f"A file is larger than the Hub takes for {repo_id}: push smaller ones, or ask the Hub for more room."
     if status in (409, 412):
         return f"Somebody else changed {repo_id} at the same moment: try again."
     if status == 429:

@@ -94,6 +94,7 @@ class Fault:
         status: answer with this and nothing else.
         headers, body: of that answer.
         cut_after: break the connection after so many bytes of a large file's body.
+        flips: change the last bit of a large file's body.
         times: how many requests it meets; None for all.
     """
 
@@ -103,6 +104,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut_after: int | None = None
+    flips: bool = False
     times: int | None = None
 
 
@@ -232,7 +234,7 @@ class LoopbackHub:
         await asyncio.sleep(fault.delay_s)
         if fault.status is not None:
             return Response(fault.body, fault.status, headers=fault.headers)
-        request.state.cut_after = fault.cut_after
+        request.state.cut_after, request.state.flips = fault.cut_after, fault.flips
         return await call_next(request)
 
     def _find(self, request: Request, revision: str = "main") -> tuple[Repository, str]:
@@ -251,7 +253,9 @@ class LoopbackHub:
 
     async def _whoami(self, request: Request) -> Response:
         _authorise(request, may_write=False)
-        return JSONResponse({"type": "user", "id": "1", "name": "tester", "fullname": "Tester", "orgs": []})
+        auth = {"accessToken": {"displayName": "test", "role": "write" if _token(request) == TOKEN else "read"}}
+        user = {"type": "user", "id": "1", "name": "tester", "fullname": "Tester", "orgs": [], "auth": auth}
+        return JSONResponse(user)
 
     async def _create(self, request: Request) -> Response:
         _authorise(request)
@@ -318,6 +322,8 @@ class LoopbackHub:
         for line in (await request.body()).splitlines():
             entry = json.loads(line)
             value = entry["value"]
+            if entry["key"] == "header" and value.get("parentCommit", sha) != sha:
+                return JSONResponse({"error": "A commit has happened since"}, 412)
             if entry["key"] == "file":
                 files[value["path"]] = StoredFile(base64.b64decode(value["content"]), is_lfs=False)
             elif entry["key"] == "lfsFile":
@@ -388,6 +394,8 @@ class LoopbackHub:
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         cut_after = getattr(request.state, "cut_after", None)
+        if getattr(request.state, "flips", False):
+            content = content[:-1] + bytes([content[-1] ^ 1])
 
         async def body():
             if cut_after is None:

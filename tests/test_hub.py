@@ -4,6 +4,7 @@ import hashlib
 import json
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ FILES = {
     "README.md": b'---\nlicense: apache-2.0\n---\nTry `from_pretrained("org/name")`.\n',
 }
 DOWNLOAD = """
-import hashlib, json
+import hashlib, json, sys, warnings
+warnings.showwarning = lambda message, *_, **__: print("Note:", message, file=sys.stderr)
 from leed_hub.hub import download_files
 from leed_hub.errors import LeedHubError
 outcomes = []
@@ -240,13 +242,76 @@ def test_download_cut_mid_body_goes_on_where_it_stopped(hub, tmp_path):
     assert [request.byte_range for request in hub.requests("GET", "/_cdn/")] == [None, f"bytes={chunk}-"]
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_cached_model_still_loads_when_the_hub_does_not_serve(hub, tmp_path, status):
+NOT_SERVING = {
+    "too many": (Fault(status=429), "The Hub has had too many requests"),
+    "broken": (Fault(status=503), "The Hub has a fault of its own (503)"),
+    "forbidden": (Fault(status=403), "Your token may not read org/model"),
+    "login page": (Fault(status=200, body=b"<html>Please log in</html>"), "is not the Hub; is a proxy or a login page"),
+    "redirect loop": (Fault(status=302, headers={"Location": "/api/models/org/model"}), "cannot be reached"),
+}
+
+
+@pytest.mark.parametrize("fault", NOT_SERVING)
+def test_cached_model_still_loads_with_one_warning_when_the_hub_does_not_serve(hub, tmp_path, fault):
     hub.add("org/model", FILES)
     whole = digests(FILES)
     assert download(hub, tmp_path, "org/model") == [whole]
-    hub.faults["/"] = Fault(status=status)
-    assert download(hub, tmp_path, "org/model") == [whole]
+    hub.faults["/"], sentence = NOT_SERVING[fault]
+    code = DOWNLOAD.format(cases=json.dumps([("org/model", {}), ("org/other", {})]))
+    client = hub.run_client(code, tmp_path)
+    warm, cold = json.loads(client.stdout)
+    assert warm == whole and cold.startswith("HubError") and (sentence in cold or "org/other" in cold)
+    (note,) = client.stderr.splitlines()
+    assert note.startswith("Note: The copy of org/model in the cache is used. ") and sentence in note
+
+
+def test_weights_with_a_flipped_bit_are_refused_and_fetched_again_on_request(hub, tmp_path):
+    hub.add("org/model", FILES)
+    hub.faults["/_cdn/"] = Fault(flips=True, times=1)
+    first, second, third = download(hub, tmp_path, "org/model", "org/model", ("org/model", {"force_download": True}))
+    assert first == second
+    assert "model.safetensors is not the file that the Hub has: fetch it again (force_download=True)" in first
+    assert third == digests(FILES)
+
+
+def test_two_processes_that_fetch_at_once_both_get_the_model_and_keep_one_copy(hub, tmp_path):
+    hub.add("org/model", FILES)
+    hub.faults["/_cdn/"] = Fault(delay_s=1)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda _: download(hub, tmp_path, "org/model"), range(2)))
+    assert outcomes == [[digests(FILES)]] * 2
+    assert len([path for path in tmp_path.rglob("blobs/*") if path.is_file()]) == 2
+
+
+def test_push_to_a_branch_that_moves_meanwhile_is_reported_and_works_the_next_time(hub, folder, tmp_path):
+    repository = hub.add("org/model", {"config.json": b"{}"})
+    hub.faults["/preupload/"] = Fault(action=lambda: repository.put({"notes.md": b"theirs"}), times=1)
+    assert (
+        "HubError: Somebody else changed org/model at the same moment"
+        in push(hub, tmp_path, folder, "org/model").stdout
+    )
+    assert set(repository.head) == {"notes.md"}
+    push(hub, tmp_path, folder, "org/model")
+    assert set(repository.head) == {"notes.md", *FILES}
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "sentence"),
+    [
+        ("/api/repos/create", 402, "The Hub asks for a paid plan or more storage before it takes org/model"),
+        ("/commit/", 413, "A file is larger than the Hub takes for org/model"),
+    ],
+)
+def test_push_that_the_hub_does_not_take_says_what_it_wants(hub, folder, tmp_path, place, status, sentence):
+    hub.faults[place] = Fault(status=status)
+    assert push(hub, tmp_path, folder, "org/model").stdout.startswith(f"HubError: {sentence}")
+
+
+def test_a_token_that_only_reads_is_known_before_anything_is_sent_though_the_repository_exists(hub, folder, tmp_path):
+    hub.add("org/model", {})
+    said = push(hub, tmp_path, folder, "org/model", READ_TOKEN).stdout
+    assert said.startswith("HubError: Your token may not write to org/model")
+    assert not hub.requests("POST", "/preupload/")
 
 
 def test_offline_loads_from_the_cache_and_else_says_how_to_fill_it(hub, tmp_path):

@@ -83,6 +83,8 @@ def make_card(
     data = copy.deepcopy(data)
     if card.license_name:
         data.license, data.license_name, data.license_link = "other", card.license_name, card.license_link or None
+    elif not card.datasets:
+        data.license = "unknown"  # nobody may tell terms of weights whose data nobody recorded
     data.datasets = [entry.get("id", _slug(entry["name"])) for entry in card.datasets] or None
     data.metrics = list(dict.fromkeys(_slug(entry["name"]) for entry in card.metrics)) or None
     if card.metrics:

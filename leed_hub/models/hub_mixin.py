@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
     card_template: str | None = None  # a file of model_cards/
     config: Any
     revision: str | None = None  # the Hub's commit that the weights come from
+    facts: CardFacts | None = None  # of the card it was loaded with, for the next one
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # narrower than the mixin's: no arguments for the constructor
@@ -87,6 +89,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
             ) from error
         load_weights(model, weights_path)
         model.revision = commit
+        with suppress(ModelLoadError):  # a card of somebody else's, or none
+            model.facts = CardFacts.read(weights_path.parent)
         return model.eval().to(device)
 
     def save_pretrained(  # type: ignore[override]
@@ -96,7 +100,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
 
         Args:
             folder: made if need be.
-            card: what the card says; without it a card that is already there stays as it is.
+            card: what the card says; without it a card that is already there stays as it is, and else the one that the
+                network was loaded with says it again.
             half: store float16, half the size; the network that loads it computes in float32 as before.
         """
         folder = Path(folder)
@@ -133,7 +138,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
 
     def generate_model_card(self, card: CardFacts | None = None) -> ModelCard:
         """The card as `save_pretrained` writes it."""
-        card = card or CardFacts()
+        card = card or self.facts or CardFacts()
         return make_card(
             self._hub_mixin_info.model_card_data,
             dataclasses.replace(card, title=card.title or type(self).__name__),

@@ -7,10 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from leed_hub.data import CORPORA, corpus_kind
 from leed_hub.data.fingerprint import corpus_fingerprint
+from leed_hub.errors import ModelLoadError
+from leed_hub.hub import CARD, download_files
 from leed_hub.media.files import atomic_path
 from leed_hub.models.card import CardFacts
-from leed_hub.training.config import TrainConfig
+from leed_hub.training.config import CorpusEntry, TrainConfig
 
 RUN = "run.json"
 
@@ -85,13 +88,55 @@ def commit() -> str:
         return ""
 
 
-def card_facts(config: TrainConfig, run: dict, progress: Progress, step: int, minutes_before: float) -> CardFacts:
+def training_data(config: TrainConfig) -> dict[str, Any]:
+    """What a card must say of where the weights come from, whatever the config's own `card` says or leaves out.
+
+    Returns:
+        dict: `datasets`, `license_name` and `license_link` of `CardFacts`: the config's, and those of each corpus and
+            of the weights that the training starts from.
+    """
+    own = CardFacts(**config.card)
+    inits = [config.init] if isinstance(config.init, str) else config.init or []
+    sources = [own, *map(_corpus_facts, config.settings().data.corpora), *map(_init_facts, inits)]
+    datasets: list[dict] = []
+    for entry in (entry for source in sources for entry in source.datasets):
+        if not any(known["name"].startswith(entry["name"]) for known in datasets):
+            datasets.append(entry)
+    terms = {source.license_name: source.license_link for source in reversed(sources) if source.license_name}
+    names = list(reversed(terms))
+    return {
+        "datasets": datasets,
+        "license_name": ", ".join(names),
+        "license_link": terms[names[0]] if names else "",
+    }
+
+
+def _corpus_facts(entry: CorpusEntry) -> CardFacts:
+    about = CORPORA[corpus_kind(entry.corpus)].about
+    place = {"id": entry.corpus.partition("@")[0]} if "/" in entry.corpus else {}
+    described = {"name": about.title, "license": about.licence} | ({"url": about.homepage} if about.homepage else {})
+    return CardFacts(datasets=[described | place], license_name=about.weights_terms, license_link=about.homepage)
+
+
+def _init_facts(name: str) -> CardFacts:
+    """Those of a saved model; of one without a card of ours nothing is known."""
+    folder = Path(name).expanduser()
+    try:
+        return CardFacts.read(folder if folder.is_dir() else download_files(name, [CARD])[0].parent)
+    except ModelLoadError:
+        origin = {"name": f"the weights of {folder.name}", "license": "not recorded", "role": "start of the training"}
+        return CardFacts(datasets=[origin], license_name="not-recorded")
+
+
+def card_facts(
+    config: TrainConfig, run: dict, origin: dict, progress: Progress, step: int, minutes_before: float
+) -> CardFacts:
     """What the card says of this run; the measured numbers on test splits are added after `leed-hub evaluate`."""
     minutes = minutes_before + progress.seconds / 60
     stage = f" of {Path(config.output_dir).name}" if minutes_before else ""
     corpora = ", ".join(f"{name} `{fingerprint}`" for name, fingerprint in run["corpora"].items())
     return CardFacts(
-        **config.card,
+        **config.card | origin,
         training_command=run["command"],
         training_notes=(
             f"Step {step} of {config.steps}{stage}, batches of {config.batch_size}, {minutes / 60:.1f} hours in all, "

@@ -6,9 +6,11 @@ import pickle
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
@@ -17,8 +19,10 @@ from tiny_training import COMMON, EDITING, RECOGNITION, make_corpora
 import leed_hub.training.checkpoints
 import leed_hub.training.recipes
 import train_accelerate
-from leed_hub.data import load_corpus
+from leed_hub.data import CORPORA, load_corpus
 from leed_hub.errors import ConfigError, LeedHubError
+from leed_hub.models.card import CardFacts
+from leed_hub.models.expression_encoder import ExpressionEncoderModel
 from leed_hub.training.checkpoints import newest_checkpoint, save_checkpoint
 from leed_hub.training.config import TrainConfig
 from leed_hub.training.run import Progress
@@ -278,3 +282,44 @@ def test_each_process_gets_its_own_running_statistics_back(tmp_path, monkeypatch
 def test_an_editor_trains_with_any_of_its_judges_left_out(train, tmp_path, judges):
     train(EDITING | {"losses": judges, "steps": 1, "evaluate_every": 1})
     assert (tmp_path / "run/best/model.safetensors").is_file()
+
+
+def test_a_card_tells_the_corpora_and_their_terms_whatever_the_config_leaves_out(train, tmp_path):
+    best = train(RECOGNITION | {"steps": 1, "evaluate_every": 1})
+    text = (best / "README.md").read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    assert (front["license"], front["license_name"]) == ("other", "fer2013-research-use")
+    assert front["license_link"] == CORPORA["fer2013"].about.homepage and front["datasets"] == ["fer2013"]
+    assert "FER2013](https://www.kaggle.com" in text and "Not recorded" not in text
+    assert str(tmp_path) not in text
+
+    ExpressionEncoderModel.from_pretrained(best).save_pretrained(tmp_path / "copy")  # as a push of it does
+    assert CardFacts.read(tmp_path / "copy") == CardFacts.read(best)
+
+    renders = {"corpus": "rendered_faces", "data_dir": "rendered_faces", "split": "train"}
+    shutil.rmtree(tmp_path / "run")
+    mine = {"name": "Rendered faces (by us)", "license": "MIT"}
+    data = {"data": RECOGNITION["data"] | {"corpora": [renders]}, "card": {"datasets": [mine]}}
+    facts = CardFacts.read(
+        train(RECOGNITION | data | {"steps": 1, "evaluate_every": 1, "init": str(tmp_path / "copy")})
+    )
+    assert [entry["name"] for entry in facts.datasets] == ["Rendered faces (by us)", "FER2013"]
+    assert facts.license_name == "fer2013-research-use"  # by the weights it started from
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_main_process_alone_pushes_and_asks_for_its_right_to_before_the_first_step(
+    train, tmp_path, monkeypatch, rank
+):
+    order = []
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(train_accelerate, "ensure_repository", lambda name: order.append(f"asked for {name}"))
+    monkeypatch.setattr(train_accelerate, "train_stages", lambda *_, command, **__: order.append(command) or tmp_path)
+    monkeypatch.setattr(train_accelerate, "push_folder", lambda folder, name: order.append(f"pushed {name}"))
+    state = SimpleNamespace(destroy_process_group=lambda: None, is_main_process=rank == "0")
+    monkeypatch.setattr(train_accelerate, "PartialState", lambda: state)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(RECOGNITION | {"steps": 1, "output_dir": "run"}))
+    train_accelerate.main(path, push_to_hub="org/name")
+    trained = "accelerate launch train_accelerate.py --config mine.yaml"
+    assert order == (["asked for org/name", trained, "pushed org/name"] if rank == "0" else [trained])

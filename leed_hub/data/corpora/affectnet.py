@@ -46,6 +46,7 @@ class AffectNet(CorpusBuilder):
 }""",
         layout="train_set/ and val_set/ with images/ and annotations/, or training.csv, validation.csv and pictures",
         access="Ask its owners at https://www.mohammadmahoor.com/pages/databases/affectnet/ (a university signs).",
+        weights_terms="affectnet-research-use",
     )
     BUILDER_CONFIGS = [
         datasets.BuilderConfig(name="eight", version=CorpusBuilder.VERSION, description="all categories"),

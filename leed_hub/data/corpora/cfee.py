@@ -48,6 +48,7 @@ class CFEE(CorpusBuilder):
 }""",
         layout="01-04/Images1/ .. 21-26/Images6/ with files named as 02_339_3470.jpg (category, person, photograph)",
         access="Ask its owners at https://cbcsl.ece.ohio-state.edu/compound.html.",
+        weights_terms="cfee-research-use",
     )
     splits = {"default": ("train", "validation")}
 

@@ -33,6 +33,7 @@ class CorpusAbout:
         layout: the files `data_dir` has to hold, in words.
         access: one sentence that says where the corpus is published or whom to ask.
         may_be_passed_on: whether leed_hub may send it to the Hub.
+        weights_terms: where the licence restricts what weights trained on it may be used for, a name for these terms.
     """
 
     title: str
@@ -42,6 +43,7 @@ class CorpusAbout:
     layout: str
     access: str
     may_be_passed_on: bool = False
+    weights_terms: str = ""
 
 
 def person_share(person: str) -> float:

@@ -36,6 +36,7 @@ class FER2013(CorpusBuilder):
 }""",
         layout="train/<class>/ and test/<class>/ with Public/PrivateTest_* (a folder or a zip), or fer2013.csv",
         access="It is published at kaggle.com: Challenges in Representation Learning, Facial Expression Recognition.",
+        weights_terms="fer2013-research-use",
     )
     splits = {"default": tuple(_USAGES)}
 

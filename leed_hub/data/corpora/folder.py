@@ -19,6 +19,7 @@ class Folder(CorpusBuilder):
         citation="",
         layout=f"pictures ({', '.join(ENDINGS)}) in any folders or a zip",
         access="Any photographs with a face will do.",
+        weights_terms="terms-of-the-pictures",
     )
     splits = {"default": ("train",)}
 

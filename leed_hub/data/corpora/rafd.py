@@ -39,6 +39,7 @@ class RaFD(CorpusBuilder):
 }""",
         layout="files named as Rafd090_01_Caucasian_female_angry_frontal.jpg",
         access="Ask its owners at https://rafd.socsci.ru.nl (for researchers at a university).",
+        weights_terms="rafd-research-use",
     )
     splits = {"default": ("train", "validation")}
 

@@ -41,6 +41,7 @@ class RAFDB(CorpusBuilder):
 }""",
         layout="basic/ with Image/aligned/ and EmoLabel/list_patition_label.txt, or train/<1..7>/ and test/<1..7>/",
         access="Ask its owners at https://www.whdeng.cn/RAF/model1.html (for researchers at a university).",
+        weights_terms="rafdb-research-use",
     )
     splits = {"default": ("train", "test")}
 
