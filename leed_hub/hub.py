@@ -33,6 +33,7 @@ from leed_hub.errors import CorpusError, HubError, ModelLoadError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 CONTROLS = "controls.json"  # presets and sliders of an editor, if it has any
+SUMS = "SHA256SUMS"  # beside the files that come with the package, in the form of sha256sum
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
 
@@ -146,13 +147,15 @@ def push_folder(
     private: bool = False,
     revision: str | None = None,
     commit_message: str | None = None,
+    create_pr: bool = False,
 ) -> str:
     """Send a saved model to the Hub in one commit: its config, weights and card, and nothing else of the folder.
 
     The repository, and the branch that `revision` names, are made if need be. Files the Hub has already are not sent.
+    With `create_pr` the commit is proposed as a pull request.
 
     Returns:
-        str: address of the commit; of the newest one where nothing has changed.
+        str: address of the commit, of the newest one where nothing has changed, or of the pull request.
     Raises:
         ModelLoadError: if the folder holds no whole model, or a pickle; nothing has been sent then.
         HubError: if the Hub refuses or cannot be reached.
@@ -163,7 +166,15 @@ def push_folder(
     if (folder / CONTROLS).is_file():
         contents[CONTROLS] = folder / CONTROLS
     commit_message = commit_message or "Push model with leed_hub"
-    return push_files(contents, repo_id, commit_message=commit_message, token=token, private=private, revision=revision)
+    return push_files(
+        contents,
+        repo_id,
+        commit_message=commit_message,
+        token=token,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+    )
 
 
 def push_files(
@@ -176,6 +187,7 @@ def push_files(
     private: bool = False,
     revision: str | None = None,
     replaced_suffix: str | None = None,
+    create_pr: bool = False,
 ) -> str:
     """Send files to the Hub in one commit; the repository, and the branch that `revision` names, are made if need be.
 
@@ -184,7 +196,7 @@ def push_files(
         repo_id: org/name.
         commit_message: of the one commit.
         repo_type: what the repository is.
-        token, private, revision: as for `push_folder`.
+        token, private, revision, create_pr: as for `push_folder`.
         replaced_suffix: files of this suffix that are there but not among `contents` are deleted.
     Returns:
         str: address of the commit; of the newest one where nothing has changed.
@@ -214,8 +226,9 @@ def push_files(
             commit_message=commit_message,
             revision=revision,
             parent_commit=head,
+            create_pr=create_pr,
         )
-    return commit.commit_url
+    return commit.pr_url or commit.commit_url
 
 
 def ensure_repository(
@@ -263,6 +276,19 @@ def _check_folder(folder: Path) -> None:
             pass
     except SafetensorError as error:
         raise ModelLoadError(broken_weights(folder / WEIGHTS, error)) from error
+
+
+def check_sum(path: Path) -> None:
+    """Compare a file with the `SHA256SUMS` of its folder.
+
+    Raises:
+        ModelLoadError: if a bit of it has changed.
+    """
+    lines = (path.parent / SUMS).read_text().splitlines()
+    sums = {name: sum_ for sum_, name in map(str.split, lines)}
+    with open(path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sums.get(path.name):
+            raise ModelLoadError(f"{path} is not the file that {SUMS} beside it tells of: install leed_hub anew.")
 
 
 def read_json_object(path: Path) -> dict:

@@ -330,8 +330,12 @@ class LoopbackHub:
                 files[value["path"]] = StoredFile(self._uploads[value["oid"]], is_lfs=True)
             elif entry["key"] == "deletedFile":
                 del files[value["path"]]
-        oid = repository.commit(files, revision)
-        return JSONResponse({"commitOid": oid, "commitUrl": f"{self.url}/{repository.name}/commit/{oid}"})
+        is_proposed = request.query_params.get("create_pr") == "1"
+        oid = repository.commit(files, "refs/pr/1" if is_proposed else revision)
+        answer = {"commitOid": oid, "commitUrl": f"{self.url}/{repository.name}/commit/{oid}"}
+        if is_proposed:
+            answer["pullRequestUrl"] = f"{self.url}/{repository.name}/discussions/1"
+        return JSONResponse(answer)
 
     async def _info(self, request: Request, revision: str = "main") -> Response:
         repository, sha = self._find(request, revision)

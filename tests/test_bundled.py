@@ -1,6 +1,7 @@
 """The bundled weights make the edits and the numbers that README and card show."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from conftest import EXAMPLES, ROOT
 from PIL import Image
 
-from leed_hub import ExpressionEditor
+from leed_hub import ExpressionEditor, ExpressionEncoderModel, LEEDModel
+from leed_hub.errors import ModelLoadError
 from leed_hub.evaluation import Editing
+from leed_hub.faces import yunet
 from leed_hub.models.card import CardFacts
 from leed_hub.models.checkpoint import BUNDLED
 
@@ -55,3 +58,27 @@ def test_the_cards_error_ratio_is_what_the_command_measures(shared):
     }
     for name in ("error_ratio", "error_ratio_wrong_reference"):
         assert numbers[name] == pytest.approx(written[name, "Rendered people"], abs=0.003)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_changed_bit_of_what_comes_with_the_package_is_refused(tmp_path, name):
+    for model_class, folder in ((LEEDModel, "editor"), (ExpressionEncoderModel, "recognizer")):
+        model_class.from_pretrained(
+            BUNDLED / folder
+        )  # after new weights: sha256sum config.json *.safetensors > SHA256SUMS
+        shutil.copytree(BUNDLED / folder, tmp_path / folder)
+        content = bytearray((tmp_path / folder / name).read_bytes())
+        content[-8] ^= 1
+        (tmp_path / folder / name).write_bytes(content)
+        with pytest.raises(ModelLoadError, match=f"{name} is not the file that SHA256SUMS beside it tells of"):
+            model_class.from_pretrained(tmp_path / folder)
+
+
+def test_a_changed_bit_of_the_detector_is_refused(tmp_path, monkeypatch):
+    shutil.copytree(yunet.MODEL.parent, tmp_path / "weights")
+    copy = tmp_path / "weights" / yunet.MODEL.name
+    monkeypatch.setattr(yunet, "MODEL", copy)
+    yunet.YuNetDetector(copy)
+    copy.write_bytes(copy.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ModelLoadError, match="is not the file that SHA256SUMS"):
+        yunet.YuNetDetector(copy)

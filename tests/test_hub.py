@@ -103,6 +103,15 @@ def test_push_to_a_branch_leaves_main_as_it_was(hub, folder, tmp_path):
     assert set(repository.commits[repository.branches["trial"]]) == set(FILES)
 
 
+def test_push_as_a_pull_request_leaves_main_as_it_was(hub, folder, tmp_path):
+    hub.add("org/model", {"config.json": b"{}"})
+    said = push(hub, tmp_path, folder, "org/model", create_pr=True).stdout
+    assert said.strip() == f"{hub.url}/org/model/discussions/1"
+    repository = hub.repositories["org/model"]
+    assert set(repository.head) == {"config.json"}
+    assert set(repository.commits[repository.branches["refs/pr/1"]]) == set(FILES)
+
+
 def test_interrupted_push_shows_nothing_and_a_rerun_finishes_it(hub, folder, tmp_path):
     hub.faults["/commit/"] = Fault(status=500, times=6)
     assert "HubError: The Hub has a fault of its own (500)" in push(hub, tmp_path, folder, "org/model").stdout

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.faces.face import Face, check_picture
+from leed_hub.hub import check_sum
 
 MODEL = Path(__file__).parent / "weights" / "face_detection_yunet.onnx"
 
@@ -123,6 +124,8 @@ class YuNetDetector:
 def _load_yunet(path: Path, score_threshold: float):
     """OpenCV's detector from the file's bytes, tried once on a blank picture so that a wrong network shows here."""
     try:
+        if path == MODEL:
+            check_sum(path)
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ModelLoadError(f"The YuNet model {path.name} cannot be read: {error.strerror}.") from error

@@ -1,17 +1,28 @@
 """Reading a saved network strictly: which files, which config, which tensors."""
 
+import dataclasses
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.version import Version
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from leed_hub import __version__
 from leed_hub.errors import ConfigError, ModelLoadError
-from leed_hub.hub import CONFIG, CONVERT, PICKLES, WEIGHTS, broken_weights, read_json_object
+from leed_hub.hub import CONFIG, CONVERT, PICKLES, SUMS, WEIGHTS, broken_weights, check_sum, read_json_object
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"  # what comes with the package: editor and recognizer
+# What config.json calls a network -> a field that tells it in files of version 0.1, and what loads it.
+KINDS = {
+    "leed": ("manifold_dim", "LEEDModel and ExpressionEditor"),
+    "expression_encoder": ("labels", "ExpressionEncoderModel and ExpressionRecognizer"),
+}
+_ANY_SIZE = 100_000_000  # numbers that no machine lacks the room for
 _NAMED = 3  # how many tensors an error names
 
 
@@ -28,20 +39,63 @@ def files_of_folder(folder: Path) -> tuple[Path, Path]:
         if name == WEIGHTS and pickle:
             raise ModelLoadError(f"{folder} holds {pickle} but no {WEIGHTS}: {CONVERT}.")
         raise ModelLoadError(f"{folder} has no {name}; a model's folder holds {CONFIG} and {WEIGHTS}.")
+    if (folder / SUMS).is_file():
+        for name in (CONFIG, WEIGHTS):
+            check_sum(folder / name)
     return folder / CONFIG, folder / WEIGHTS
 
 
-def read_config(path: Path, config_class: type) -> Any:
+def described(config: Any, model_type: str | None) -> dict[str, Any]:
+    """What config.json holds: the config's fields, and which network of which release they belong to."""
+    origin = {"model_type": model_type, "library_version": __version__} if model_type else {}
+    return origin | dataclasses.asdict(config)
+
+
+def kind_of(values: dict[str, Any]) -> str | None:
+    """What network the values of a config.json describe, a key of `KINDS` if it is one of ours."""
+    return values.get("model_type") or next((kind for kind, (field, _) in KINDS.items() if field in values), None)
+
+
+def read_config(path: Path, config_class: type, model_type: str | None = None) -> Any:
     """Rebuild a config from its file, which may lack fields that have a default and may hold no others.
 
     Raises:
-        ModelLoadError: if the file is missing, is no JSON object, or has a key or value that does not fit.
+        ModelLoadError: if the file is missing, is no JSON object, describes another kind of network, or has a key or
+            value that does not fit.
     """
     values = read_json_object(path)
+    if model_type:
+        kind = kind_of(values)
+        if kind not in (None, model_type):
+            remedy = f"{KINDS[kind][1]} load it" if kind in KINDS else "leed_hub has no such network"
+            raise ModelLoadError(f"{path} describes a network of another kind, {kind!r}, not {model_type!r}: {remedy}.")
+        values.pop("model_type", None)
+        written_by = str(values.pop("library_version", __version__))
+        if Version(written_by).release[:2] > Version(__version__).release[:2]:
+            warnings.warn(
+                f"{path} is of leed_hub {written_by}, newer than this {__version__}: update it if anything is amiss.",
+                stacklevel=3,
+            )
     try:
         return config_class(**values)
     except ConfigError as error:
         raise ModelLoadError(f"{path}: {error}") from error
+
+
+def check_room(build: Callable[[], nn.Module], config_path: Path, weights_path: Path) -> None:
+    """Refuse a config that asks for far more numbers than its weights are, before there is memory for them.
+
+    Args:
+        build: makes the network; called where tensors have a shape and no content.
+    """
+    with torch.device("meta"):
+        count = sum(value.numel() for value in build().state_dict().values())
+    size = weights_path.stat().st_size
+    if count > max(size, _ANY_SIZE):  # a number takes at least a byte
+        raise ModelLoadError(
+            f"{config_path} asks for a network of {count:,} numbers, and {weights_path.name} has {size:,} bytes: they "
+            "do not belong together."
+        )
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -5,17 +5,31 @@ import functools
 import re
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from leed_hub.errors import ConfigError
 
 T = TypeVar("T")
 
+MAX_SIDE = 1024  # of a crop in pixels; one of 16384 would ask for gigabytes whatever the weights
+
+
+def _face_shaped(template: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse points to which no face can be brought."""
+    if not all(0 < fraction < 1 for fraction in template):
+        raise ValueError("must be fractions between 0 and 1")
+    (left_x, right_x, *mouth_x), ys = template[::2], template[1::2]
+    apart = min(right_x - left_x, mouth_x[1] - mouth_x[0], min(ys[2:]) - max(ys[:2]))
+    if apart < 0.02:
+        raise ValueError("must have two eyes side by side and two mouth corners below them")
+    return template
+
+
 # JSON and YAML give lists for tuples, so a tuple may come as a list; the numbers in it are strict all the same.
-Template = Annotated[tuple[float, ...], Strict(False), Field(min_length=8, max_length=8)]
+Template = Annotated[tuple[float, ...], Strict(False), Field(min_length=8, max_length=8), AfterValidator(_face_shaped)]
 FourPositive = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False), Field(min_length=4, max_length=4)]
-FourCounts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=4, max_length=4)]
+FourCounts = Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Strict(False), Field(min_length=4, max_length=4)]
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

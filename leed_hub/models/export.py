@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 
 from leed_hub.errors import ExportError, ModelLoadError
-from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files
-from leed_hub.models.checkpoint import BUNDLED
+from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, read_json_object
+from leed_hub.models.checkpoint import BUNDLED, kind_of
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
 from leed_hub.models.leed import FaceEncoding, LEEDModel
 
@@ -252,11 +252,10 @@ def _local_folder(name_or_folder: str | os.PathLike) -> Path:
 def _load(folder: Path) -> Model:
     """The network a folder holds, told by its config: each class loads no other's."""
     try:
-        keys = set(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        keys = set()  # the editor's own loading says what is wrong
-    recognizes = "labels" in keys
-    return (ExpressionEncoderModel if recognizes else LEEDModel).from_pretrained(folder)
+        kind = kind_of(read_json_object(folder / CONFIG))
+    except ModelLoadError:
+        kind = None  # the editor's own loading says what is wrong
+    return (ExpressionEncoderModel if kind == ExpressionEncoderModel.model_type else LEEDModel).from_pretrained(folder)
 
 
 @contextmanager

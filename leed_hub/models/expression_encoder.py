@@ -12,7 +12,6 @@ R    reconstruction       (h_e, h_n) -> image; optional, the paper finds that it
 from dataclasses import dataclass
 from typing import Annotated, Literal, cast
 
-import timm
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, Strict, field_validator
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError
-from leed_hub.models.config import FourPositive, Template, checked_config
+from leed_hub.models.config import MAX_SIDE, FourPositive, Template, checked_config
 from leed_hub.models.hub_mixin import HubModel
 from leed_hub.models.labels import BASIC_EXPRESSIONS, EXPRESSIONS
 from leed_hub.models.layers import MLP, ConvBlock, ResidualBlock
@@ -47,7 +46,7 @@ class ExpressionEncoderConfig:
 
     labels: Annotated[tuple[str, ...], Strict(False), Field(min_length=2)] = BASIC_EXPRESSIONS
     backbone: str = "small"
-    image_size: Annotated[int, Field(ge=16, multiple_of=8)] = 48
+    image_size: Annotated[int, Field(ge=16, le=MAX_SIDE, multiple_of=8)] = 48
     channels: Literal[1, 3] = 1
     widths: FourPositive = (32, 48, 96, 192)
     non_expression_width: PositiveInt = 96
@@ -158,7 +157,7 @@ class ExpressionEncoderModel(
         torch.Size([1, 7])
     """
 
-    card_template = "recognizer.md"
+    card_template, model_type = "recognizer.md", "expression_encoder"
 
     def __init__(self, config: ExpressionEncoderConfig):
         super().__init__()
@@ -167,6 +166,8 @@ class ExpressionEncoderModel(
         if config.backbone == "small":
             self.shared, shared_channels = SmallBackbone(config.channels, config.widths), config.widths[2]
         else:
+            import timm  # here, for it takes seconds and the small network does without
+
             # `pretrained` stays False: a load must not download; see `load_backbone_weights` for a pretrained start.
             self.shared = timm.create_model(
                 config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=False
@@ -216,6 +217,8 @@ def load_backbone_weights(model: ExpressionEncoderModel, **timm_options) -> None
     config = model.config
     if config.backbone == "small":
         raise ConfigError("backbone 'small' has no pretrained weights; name a timm model instead.")
+    import timm
+
     pretrained = timm.create_model(
         config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=True, **timm_options
     )

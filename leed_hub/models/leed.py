@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self, cast
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leed_hub.models.config import FourCounts, FourPositive, Template, checked_config
+from leed_hub.models.config import MAX_SIDE, FourCounts, FourPositive, Template, checked_config
 from leed_hub.models.hub_mixin import HubModel
 from leed_hub.models.layers import (
     MLP,
@@ -58,7 +58,7 @@ class LEEDConfig:
         pairs: what the training knew of its pictures: "none", "neutral" or "rendered".
     """
 
-    image_size: Annotated[int, Field(ge=32)] = 128
+    image_size: Annotated[int, Field(ge=32, le=MAX_SIDE)] = 128
     patch: Literal[2, 4] = 4
     widths: FourPositive = (48, 96, 128, 192)
     manifold_dim: PositiveInt = 256
@@ -67,7 +67,7 @@ class LEEDConfig:
     landmarks: PositiveInt = 68
     max_flow: Annotated[float, Field(gt=0, le=1)] = 0.4
     depths: FourCounts = (1, 2, 2, 2)
-    refinements: NonNegativeInt = 1
+    refinements: Annotated[int, Field(ge=0, le=64)] = 1
     uses_flow: bool = True
     uses_color: bool = True
     template: Template = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
@@ -77,8 +77,6 @@ class LEEDConfig:
     def _check_together(self) -> Self:
         if self.image_size % (8 * self.patch):
             raise ValueError(f"image_size must be a multiple of {8 * self.patch}; got {self.image_size}.")
-        if not all(0 < fraction < 1 for fraction in self.template):
-            raise ValueError(f"template must be fractions between 0 and 1; got {self.template}.")
         if not (self.uses_flow or self.uses_color):
             raise ValueError("at least one of uses_flow and uses_color must be true.")
         return self
@@ -308,7 +306,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         torch.Size([1, 3, 64, 64])
     """
 
-    card_template = "editor.md"
+    card_template, model_type = "editor.md", "leed"
 
     def __init__(self, config: LEEDConfig):
         super().__init__()

@@ -53,9 +53,7 @@ class Pipeline(Generic[ModelT]):
 
     def to(self, device: str | torch.device = "auto", dtype: torch.dtype = torch.float32) -> Self:
         """Move it, as `torch.nn.Module.to` does; the weights stay float32."""
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = self.cropper.device = torch.device(device)
+        self.device = self.cropper.device = torch.device(default_device() if device == "auto" else device)
         self.dtype = dtype
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
@@ -123,6 +121,13 @@ class Pipeline(Generic[ModelT]):
     def software(self) -> str:
         """Name and version, for the mark that edited pictures carry."""
         return f"leed_hub {__version__} {type(self.model).__name__}"
+
+
+def default_device() -> str:
+    """The fastest that this machine has: an NVIDIA or AMD GPU, Apple's, or the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def renamed(detector: str | None, aligner: str | None) -> str | None:

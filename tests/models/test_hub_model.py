@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel, __version__
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.models.config import checked_config
 from leed_hub.models.hub_mixin import CardFacts, HubModel
@@ -253,6 +254,89 @@ def test_folder_that_is_not_there_is_told_apart_from_a_hub_id(name, tmp_path, mo
     assert f"Folder not found: {name} (a model on the Hub is written org/name)." in refusal(name)
 
 
+def test_arguments_that_cannot_be_are_refused_by_name(folder):
+    assert "got 5." in refusal(5)
+    with pytest.raises(ConfigError, match="strict=False would leave random weights"):
+        TinyModel.from_pretrained(folder, strict=False)
+    for name in ("device", "map_location"):
+        with pytest.raises(ConfigError, match="device 'quantum' cannot be used"):
+            TinyModel.from_pretrained(folder, **{name: "quantum"})
+
+
+def saved(model_class, config, folder):
+    model_class(config).save_pretrained(folder)
+    return folder
+
+
+EDITOR = LEEDConfig(image_size=32, widths=(2, 2, 2, 2), manifold_dim=4, expression_dim=2)
+RECOGNIZER = ExpressionEncoderConfig(image_size=16, widths=(2, 2, 2, 2), code_dim=5)
+
+
+@pytest.mark.parametrize("is_of_today", [True, False])
+def test_a_model_of_another_kind_is_named_as_such(tmp_path, is_of_today):
+    editor, recognizer = (
+        saved(LEEDModel, EDITOR, tmp_path / "e"),
+        saved(ExpressionEncoderModel, RECOGNIZER, tmp_path / "r"),
+    )
+    for folder in (editor, recognizer):
+        values = json.loads((folder / "config.json").read_text())
+        assert values["library_version"] == __version__
+        if not is_of_today:
+            del values["model_type"], values["library_version"]
+            (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(
+        ModelLoadError, match="'leed', not 'expression_encoder': LEEDModel and ExpressionEditor load it"
+    ):
+        ExpressionEncoderModel.from_pretrained(editor)
+    with pytest.raises(ModelLoadError, match="'expression_encoder', not 'leed': ExpressionEncoderModel and"):
+        LEEDModel.from_pretrained(recognizer)
+    assert LEEDModel.from_pretrained(editor).config == EDITOR
+    change_config(editor, model_type="bert")
+    with pytest.raises(ModelLoadError, match="'bert', not 'leed': leed_hub has no such network"):
+        LEEDModel.from_pretrained(editor)
+
+
+def test_a_config_of_a_newer_release_gives_a_warning(tmp_path):
+    folder = saved(LEEDModel, EDITOR, tmp_path)
+    change_config(folder, library_version="9.1.2")
+    with pytest.warns(UserWarning, match="is of leed_hub 9.1.2, newer than this"):
+        LEEDModel.from_pretrained(folder)
+
+
+NO_FACES = [
+    [0.5] * 8,
+    [0.3, 0.4, 0.3, 0.4, 0.3, 0.7, 0.3, 0.7],
+    [0.3, 0.4, 0.7, 0.4, 0.3, 0.4, 0.7, 0.4],
+    [0.7, 0.4, 0.3, 0.4, 0.6, 0.7, 0.4, 0.7],
+    [0.3, 0.4, 1.7, 0.4, 0.3, 0.7, 0.7, 0.7],
+]
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config", "changes", "sentence"),
+    [
+        (LEEDModel, EDITOR, {"image_size": 16384}, "image_size should be less than or equal to 1024; got 16384"),
+        (ExpressionEncoderModel, RECOGNIZER, {"image_size": 16384}, "image_size should be less than or equal to 1024"),
+        (LEEDModel, EDITOR, {"manifold_dim": 200_000}, "do not belong together"),
+        (ExpressionEncoderModel, RECOGNIZER, {"widths": [2, 2, 90_000, 2]}, "do not belong together"),
+        (LEEDModel, EDITOR, {"depths": [10**9] * 4}, "depths"),
+        (LEEDModel, EDITOR, {"refinements": 10**9}, "refinements"),
+        *(
+            (*network, {"template": template}, "template must")
+            for network in ((LEEDModel, EDITOR), (ExpressionEncoderModel, RECOGNIZER))
+            for template in NO_FACES
+        ),
+    ],
+)
+def test_a_config_that_asks_for_too_much_or_for_no_face_is_refused_before_it_is_built(
+    tmp_path, model_class, config, changes, sentence
+):
+    folder = saved(model_class, config, tmp_path)
+    change_config(folder, **changes)
+    with pytest.raises(ModelLoadError, match=sentence):
+        model_class.from_pretrained(folder)
+
+
 def test_file_in_place_of_a_folder_is_refused(folder):
     assert "is a file; give the folder it lies in" in refusal(folder / "model.safetensors")
 
@@ -324,9 +408,6 @@ def test_card_front_matter_holds_what_the_hub_reads(folder):
 
 @pytest.mark.parametrize("card", [FACTS, None])
 def test_published_models_have_cards_with_every_fact_and_every_warning(card):
-    from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
-    from leed_hub.models.leed import LEEDConfig, LEEDModel
-
     models = {
         LEEDModel(LEEDConfig(image_size=32, widths=(2, 2, 2, 2), manifold_dim=4, expression_dim=2)): (
             'ExpressionEditor.from_pretrained("org/name")',
@@ -364,7 +445,10 @@ torch.save((model.config.__dict__, model(INPUT), model.revision), {path!r})
 """
 PUSH = """
 from test_hub_model import FACTS, TinyModel
-print(TinyModel.from_pretrained({folder!r}).push_to_hub("org/tiny", card=FACTS, private=True))
+model = TinyModel.from_pretrained({folder!r}, map_location="cpu")
+print(model.push_to_hub("org/tiny", card=FACTS, private=True))
+model.save_pretrained({folder!r} + "2", push_to_hub=True, repo_id="org/again", commit_message="Again", private=True)
+print(model.push_to_hub("org/tiny", revision="trial", create_pr=None))
 """
 
 
@@ -372,7 +456,9 @@ def test_fresh_process_loads_a_pushed_model_by_name_with_bit_equal_output(folder
     with LoopbackHub() as hub:
         pushed = hub.run_client(PUSH.format(folder=str(folder)), tmp_path / "pusher")
         assert pushed.stdout.startswith(f"{hub.url}/org/tiny/commit/"), pushed.stderr
-        assert set(hub.repositories["org/tiny"].head) == {"config.json", "model.safetensors", "README.md"}
+        for repository in (hub.repositories["org/tiny"], hub.repositories["org/again"]):
+            assert set(repository.head) == {"config.json", "model.safetensors", "README.md"}
+        assert set(hub.repositories["org/tiny"].branches) == {"main", "trial"}
         loaded = hub.run_client(LOAD.format(path=str(tmp_path / "output.pt")), tmp_path / "loader")
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout == ""
