@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, progress_bar
+from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, progress_bar, shown
 from leed_hub.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def classify(
             with continued_table(output, recognizer.labels, pictures) as (table, left):
                 count.classify(recognizer, left, table.write)
             held = f"; {len(pictures) - len(left)} were in it already" if len(left) < len(pictures) else ""
-            print(f"Wrote {output} ({count}{held}).")
+            print(f"Wrote {shown(output)} ({count}{held}).")
         elif output_format is Format.csv:
             table = PictureTable(sys.stdout, recognizer.labels)
             count.classify(recognizer, pictures, table.write, shows_bar=not sys.stdout.isatty())
@@ -116,14 +116,14 @@ class PredictionCount:
                 self.faces += len(prediction.faces)
                 if prediction.error and prediction.picture in self.named:
                     self.unreadable, self.has_failed = self.unreadable + 1, True
-                    print(f"Error: {prediction.error}", file=sys.stderr)
+                    print(f"Error: {shown(prediction.error)}", file=sys.stderr)
                 elif prediction.error:
                     self.unreadable += 1
-                    print(f"Left out {prediction.picture}: {prediction.error}", file=sys.stderr)
+                    print(f"Left out {shown(prediction.picture)}: {shown(prediction.error)}", file=sys.stderr)
                 elif not prediction.faces:
                     self.without_face += 1
                     if prediction.picture in self.named:
-                        print(f"{prediction.picture.name}: no face found.", file=sys.stderr)
+                        print(f"{shown(prediction.picture.name)}: no face found.", file=sys.stderr)
                 advance()
 
 
@@ -150,7 +150,7 @@ def print_rows(rows: list[dict], output_format: Format) -> None:
     for row in rows:
         box = ", ".join(f"{edge:.0f}" for edge in row["box"])
         score = f"{row['scores'][row['expression']]:.2f}"
-        table.add_row(escape(Path(row["image"]).name), str(row["face"]), row["expression"], score, box)
+        table.add_row(escape(shown(Path(row["image"]).name)), str(row["face"]), row["expression"], score, box)
     Console().print(table)
 
 
@@ -165,11 +165,14 @@ def classify_video(
 ) -> None:
     """Predict the apparent expression of one face over a VIDEO: what it looks like, not what the person feels."""
     with plain_errors():
+        from leed_hub.media.files import check_output
         from leed_hub.media.video import open_video
         from leed_hub.pipelines import video_classification
         from leed_hub.pipelines.plot import ExpressionPlot
         from leed_hub.pipelines.recognizer import ExpressionRecognizer
 
+        for written in filter(None, (output, plot)):
+            check_output(written, video)
         recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
         chart = ExpressionPlot(plot, recognizer.labels) if plot else None
         frames = open_video(video)
@@ -187,10 +190,10 @@ def classify_video(
                 count += 1
                 without_face += prediction.face is None
                 advance()
-        print(f"Wrote {output} ({count} frames).")
+        print(f"Wrote {shown(output)} ({count} frames).")
         if chart:
             chart.save()
-            print(f"Wrote {plot}.")
+            print(f"Wrote {shown(plot)}.")
         if without_face:
             print(f"Note: the face was not seen in {without_face} frames.", file=sys.stderr)
 

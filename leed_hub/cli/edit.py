@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from leed_hub.cli.options import Detector, Model, face_choice, plain_errors
+from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, shown
 
 Strength = Annotated[float, typer.Option(help="0 neutral, 1 as the reference, up to 2 exaggerated.")]
 Face = Annotated[str, typer.Option("--face", help="Which face: largest, all, or a number, 0 being the largest.")]
@@ -33,9 +33,11 @@ def edit(
     """Give SOURCE the expression of REFERENCE; the result is marked as edited in its metadata."""
     values = _slider_values(slide or [])
     with plain_errors():
+        from leed_hub.media.files import check_output
         from leed_hub.media.provenance import save_edited
         from leed_hub.pipelines.editor import ExpressionEditor
 
+        check_output(output, source, reference)
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
         expression = editor.expression(reference)
         if eyes_from is not None:
@@ -49,7 +51,7 @@ def edit(
         save_edited(result.image, output, software=editor.software)
         edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
         size = f"{result.image.width}x{result.image.height}"
-        print(f"Wrote {output} ({size}, {edited}faces found by: {result.detector}).")
+        print(f"Wrote {shown(output)} ({size}, {edited}faces found by: {result.detector}).")
         if result.note:
             print(f"Note: {result.note}", file=sys.stderr)
 
@@ -81,6 +83,6 @@ def edit_video(
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
         result = editor.edit_video(source, reference, output, strength=strength, face=face_choice(face), progress=True)
         sound = f"sound {result.sound}" if result.sound else "no sound"
-        print(f"Wrote {output} ({result.frames} frames, {sound}, faces found by: {result.detector}).")
+        print(f"Wrote {shown(output)} ({result.frames} frames, {sound}, faces found by: {result.detector}).")
         if result.frames_without_face:
             print(f"Note: no face was found in {result.frames_without_face} frames.", file=sys.stderr)

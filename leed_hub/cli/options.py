@@ -1,6 +1,9 @@
 """What several commands share: options, errors as one sentence, and the progress bar."""
 
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from leed_hub.errors import LeedHubError
 from leed_hub.faces.detectors import DETECTORS
+from leed_hub.media.images import printable
 
 FORMER_OPTIONS = {"aligner": "detector", "json-file": "json"}  # the spellings of version 0.1 -> today's
 FORMER_DETECTORS = ("auto", "leed")  # `build_detector` translates them with a warning
@@ -38,16 +42,26 @@ def face_choice(face: str) -> str | int:
     return int(face) if face.isdecimal() else face
 
 
+def shown(text: object) -> str:
+    """A path or a sentence without the characters in it that a terminal would obey."""
+    return printable(os.fsdecode(text) if isinstance(text, os.PathLike) else str(text))
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Our own errors end the program with their sentence and exit code 2; warnings are one sentence too."""
+    """Our own errors end the program with their sentence and exit code 2; warnings are one sentence too.
+
+    A request to end (SIGTERM) leaves no unfinished file behind.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: print(f"Note: {shown(message)}", file=sys.stderr)
         warnings.filterwarnings("default", category=DeprecationWarning, module="leed_hub")
         try:
             yield
         except LeedHubError as error:
-            print(f"Error: {error}", file=sys.stderr)
+            print(f"Error: {shown(error)}", file=sys.stderr)
             raise typer.Exit(2) from error
 
 

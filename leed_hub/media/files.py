@@ -1,10 +1,12 @@
-"""The one way files are written: whole, or not at all."""
+"""The one way files are written: whole, or not at all, and never over what they are made from."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from leed_hub.errors import ConfigError
 
 
 @contextmanager
@@ -21,3 +23,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_output(output: str | os.PathLike, *sources: object) -> None:
+    """Refuse an output that is one of the files it is made from, under whatever name.
+
+    Raises:
+        ConfigError: if it is; the sentence names it.
+    """
+    paths = [source for source in sources if isinstance(source, str | os.PathLike) and os.path.exists(source)]
+    if os.path.exists(output) and any(os.path.samefile(path, output) for path in paths):
+        raise ConfigError(f"{Path(output).name} is what is read; choose another name for the result.")

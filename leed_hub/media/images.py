@@ -164,9 +164,14 @@ def _regular_file(path: str | os.PathLike):
         raise BadImageError(f"{name} cannot be opened: {reason}.") from error
 
 
+def printable(text: str) -> str:
+    """A text that is safe to show: without control characters, which a terminal obeys, and undecodable bytes."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def printable_name(name: str) -> str:
-    """A file name that is safe to show: short, and free of control characters and undecodable bytes."""
-    shown = "".join(c if c.isprintable() else "?" for c in name)
+    """A file name that is safe to show: short, and printable."""
+    shown = printable(name)
     return shown if len(shown) <= 80 else f"{shown[:60]}...{shown[-16:]}"
 
 

@@ -6,16 +6,23 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from leed_hub.errors import ConfigError
+from leed_hub.media.images import printable
 from leed_hub.pipelines.batch import PicturePrediction
 from leed_hub.pipelines.recognizer import FacePrediction
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas
 
 NO_FACE = "no face found"
+_FORMULA = tuple("=+-@\t\r")  # what begins a cell that spreadsheets run
 
 
 def face_columns(labels: tuple[str, ...]) -> list[str]:
@@ -29,6 +36,17 @@ def face_cells(number: int | None, face: FacePrediction | None, labels: tuple[st
         return [""] * len(face_columns(labels))
     edges = [round(edge, 1) for edge in face.box]
     return [number, face.label, *edges, *(round(face.scores[label], 4) for label in labels)]
+
+
+def name_cell(path: Any) -> str:
+    """A path as a table holds it: one that a spreadsheet would run as a formula begins with "./"."""
+    name = os.fsdecode(path)
+    return f"./{name}" if name.startswith(_FORMULA) else name
+
+
+def _text_cell(text: str) -> str:
+    """A sentence, which may begin with a file's name."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 class PictureTable:
@@ -51,7 +69,10 @@ class PictureTable:
 
     def write(self, prediction: PicturePrediction) -> None:
         """Add a picture, given by its path."""
-        self._writer.writerows(_rows(os.fsdecode(prediction.picture), prediction, self.labels))  # type: ignore[arg-type]
+        name = name_cell(prediction.picture)
+        if self.file.isatty():
+            name = printable(name)
+        self._writer.writerows(_rows(name, prediction, self.labels))
         self.file.flush()
 
 
@@ -79,7 +100,7 @@ def to_frame(predictions: Iterable[PicturePrediction]) -> "pandas.DataFrame":
 
 def _rows(name: str, prediction: PicturePrediction, labels: tuple[str, ...]) -> list[list]:
     if not prediction.faces:
-        return [[name, *face_cells(0, None, labels), prediction.error or NO_FACE]]
+        return [[name, *face_cells(0, None, labels), _text_cell(prediction.error or NO_FACE)]]
     return [[name, *face_cells(number, face, labels), ""] for number, face in enumerate(prediction.faces)]
 
 
@@ -93,23 +114,37 @@ def continued_table(
     for, since the rows of more faces may be missing. Pictures are known by their paths as they are written in it.
 
     Raises:
-        ConfigError: if the file cannot be read or written, or is no such table for these categories.
+        ConfigError: if the file cannot be read or written, is a link or no such table for these categories, or is being
+            written by another process.
     """
     path = Path(path)
     if path.suffix.lower() != ".csv":
         raise ConfigError(f"{path.name}: a table is saved as .csv.")
+    if path.is_symlink():
+        raise ConfigError(f"{path.name} is a link; give the file that it leads to.")
     pictures = list(pictures)
     try:
         # Names that are no UTF-8 come back as the bytes they are.
         with open(path, "a+", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            _lock(file, path.name)
             done, end = _held(
-                cast(BinaryIO, file.buffer), path.name, labels, {os.fsdecode(picture) for picture in pictures}
+                cast(BinaryIO, file.buffer), path.name, labels, {name_cell(picture) for picture in pictures}
             )
             file.truncate(end)
             table = PictureTable(file, labels, has_header=end > 0)
-            yield table, [picture for picture in pictures if os.fsdecode(picture) not in done]
+            yield table, [picture for picture in pictures if name_cell(picture) not in done]
     except OSError as error:
         raise ConfigError(f"{path.name} could not be written: {error.strerror or error}.") from error
+
+
+def _lock(file: TextIO, name: str) -> None:
+    """Keep a file to this process as long as it is open; the system lets it go even where the process is killed."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(f"{name} is being written by another run; wait for it or choose another file.") from error
 
 
 def _header(labels: tuple[str, ...]) -> list[str]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from leed_hub.errors import ConfigError, NoFaceError
 from leed_hub.faces.tracking import FaceChoice, FaceTracker, check_face_choice
 from leed_hub.media.animation import AnimatedPicture
+from leed_hub.media.files import check_output
 from leed_hub.media.images import is_animated, is_picture
 from leed_hub.media.video import VideoFrames, VideoWriter, open_video
 from leed_hub.pipelines.cropper import Picture
@@ -82,6 +83,7 @@ def edit_video(
     """
     strength = check_strength(strength, reference)
     check_face_choice(face)
+    check_output(output, source, reference)
     source_video, reference_video = _video_of(source), _video_of(reference)
     timing = source_video or reference_video
     if timing is None:

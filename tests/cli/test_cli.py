@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import subprocess
+import sys
+import time
 
 import pytest
-from conftest import EXAMPLES
+from conftest import EXAMPLES, ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -129,3 +132,41 @@ def test_evaluate_editing_writes_every_promised_number(shared, tmp_path):
     promised = {"error_ratio", "error_ratio_frontal", "error_ratio_profile", "unchanged_error", "ssim", "psnr", "n"}
     assert promised <= numbers.keys()
     assert numbers["n"] == 4
+
+
+@pytest.mark.parametrize("way", ["the same", "another spelling", "link", "hard link"])
+@pytest.mark.parametrize("command", ["edit", "edit-video"])
+def test_an_output_never_replaces_what_is_read(command, way, faces, tmp_path):
+    ending = "png" if command == "edit" else "mp4"
+    source, output = tmp_path / f"me.{ending}", tmp_path / f"out.{ending}"
+    source.write_bytes(faces[0].read_bytes())
+    if way == "the same":
+        output = source
+    elif way == "another spelling":
+        output = tmp_path / ".." / tmp_path.name / source.name
+    elif way == "link":
+        output.symlink_to(source)
+    else:
+        output.hardlink_to(source)
+    before = source.read_bytes()
+    for pair in ((source, faces[1]), (faces[1], source)):
+        done = run(command, *pair, "-o", output)
+        assert done.exit_code == 2 and "is what is read; choose another name" in done.stderr
+    assert source.read_bytes() == before
+
+
+def test_a_request_to_end_leaves_no_unfinished_file(faces, tmp_path):
+    import numpy as np
+    from made_video import make_video
+
+    folder = tmp_path / "results"
+    folder.mkdir()
+    source = make_video(tmp_path / "source.mp4", [np.asarray(Image.open(faces[0]).convert("RGB"))] * 500)
+    command = [sys.executable, "-m", "leed_hub.cli", "edit-video", source, faces[1], "-o", folder / "out.mp4"]
+    process = subprocess.Popen([str(part) for part in command], cwd=ROOT)
+    while not list(folder.iterdir()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert list(folder.iterdir()) == []

@@ -5,6 +5,8 @@ import doctest
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from leed_hub.pipelines.video_classification import classify_video
 
 POINTS = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.76], [0.65, 0.76]])
 SIDE = 40
+SETTINGS = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture(scope="module")
@@ -517,3 +520,64 @@ def test_a_folder_names_the_heic_pictures_that_cannot_be_opened(recognizer, tmp_
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     (prediction,) = classify_many(recognizer, find_pictures([tmp_path]))
     assert "IMG_1.HEIC is a HEIC picture, which needs pillow-heif" in prediction.error
+
+
+# Tables and terminals that a file's name must not steer
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@sum.png", "\t=1.png"])
+def test_a_name_that_a_spreadsheet_would_run_is_still_the_files_path(name, recognizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (SIDE, SIDE)).save(name)
+    Path(f"{name}.png").write_text("no picture")
+    pictures = [Path(name), Path(f"{name}.png")]
+    for left in (2, 0):
+        with continued_table("t.csv", recognizer.labels, pictures) as (table, lacking):
+            assert len(lacking) in (left, 1)  # a last face is read anew
+            for prediction in classify_many(recognizer, lacking):
+                table.write(prediction)
+    with open("t.csv", newline="") as file:
+        _, *rows = csv.reader(file)
+    assert len(rows) == 2
+    assert [Path(row[0]) for row in rows] == pictures
+    assert not any(cell.startswith(tuple("=+-@\t")) for row in rows for cell in row)
+
+
+def test_a_table_is_written_by_one_process_at_a_time(recognizer, tmp_path):
+    script = "import sys; from leed_hub.pipelines.tables import continued_table\n"
+    script += f"with continued_table('t.csv', {recognizer.labels!r}, []): print('has it', flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdin=-1, stdout=-1, env=SETTINGS)
+    assert other.stdout.readline() == b"has it\n"
+    before = (tmp_path / "t.csv").read_bytes()
+    with (
+        pytest.raises(ConfigError, match=r"t\.csv is being written by another run"),
+        continued_table(tmp_path / "t.csv", recognizer.labels, []),
+    ):
+        pass
+    assert (tmp_path / "t.csv").read_bytes() == before
+    other.kill()
+    other.wait()
+    with continued_table(tmp_path / "t.csv", recognizer.labels, []) as (_, left):
+        assert left == []
+
+
+def test_a_table_does_not_follow_a_link(recognizer, tmp_path):
+    (tmp_path / "victim.csv").write_text("")
+    (tmp_path / "t.csv").symlink_to("victim.csv")
+    with (
+        pytest.raises(ConfigError, match="t.csv is a link"),
+        continued_table(tmp_path / "t.csv", recognizer.labels, []),
+    ):
+        pass
+    assert (tmp_path / "victim.csv").read_text() == ""
+
+
+def test_names_are_printed_without_what_a_terminal_obeys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b]0;owned\x07\x1b[31m.png"
+    Path(name).write_text("no picture")
+    for arguments in ([name], ["."], [name, "--format", "csv"], ["-o", "t.csv", name]):
+        done = CliRunner().invoke(app, ["classify", *arguments])
+        assert "\x1b" not in done.stderr and "?]0;owned??[31m.png" in done.stderr
+    done = CliRunner().invoke(app, ["classify-video", name, "-o", "t.csv"])
+    assert done.exit_code == 2 and "\x1b" not in done.output
