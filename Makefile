@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-versions lint docs clean
 
 demo: .venv/.installed
 	$(BIN)/python app.py
@@ -13,6 +13,15 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy leed_hub
 	$(BIN)/python -m pytest
+
+# The core's tests with the lowest versions that pyproject.toml allows, or with the newest: RESOLUTION=highest.
+RESOLUTION ?= lowest-direct
+test-versions:
+	$(PYTHON) -m venv .venv-$(RESOLUTION)
+	.venv-$(RESOLUTION)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-$(RESOLUTION)/bin/uv pip install --quiet --python .venv-$(RESOLUTION)/bin/python --resolution $(RESOLUTION) -e ".[test]"
+	.venv-$(RESOLUTION)/bin/python -m pytest -m "not slow" tests/faces tests/losses tests/media tests/metrics tests/models \
+	  tests/pipelines/test_editor.py tests/test_bundled.py tests/test_hub.py
 
 lint: .venv/.installed
 	$(BIN)/ruff format .
@@ -31,4 +40,4 @@ docs: .venv/.docs
 	touch $@
 
 clean:
-	rm -rf .venv site
+	rm -rf .venv .venv-* site

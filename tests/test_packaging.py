@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import EXAMPLES, ROOT, missing
 
+import leed_hub
+from leed_hub.pipelines.pipeline import default_device
+
 # A sitecustomize that makes what the extras bring look as if it were not installed.
 NOT_CORE = [
     *("accelerate", "av", "datasets", "face_alignment", "gradio", "gradio_client", "onnx", "onnxruntime"),
@@ -42,6 +45,35 @@ def test_requirements_of_the_space_hold_all_that_the_page_and_the_training_need(
         *(names(extras[name]) for name in ("app", "face-alignment", "heif", "train", "video"))
     )
     assert names((ROOT / "requirements.txt").read_text().splitlines()) == needed - {"leed-hub"}
+
+
+def test_the_space_asks_for_what_the_package_does_and_for_a_torch_that_zerogpu_has():
+    ours = [line for lines in project()["optional-dependencies"].values() for line in lines] + project()["dependencies"]
+    for line in (ROOT / "requirements.txt").read_text().splitlines()[1:]:
+        assert line.removesuffix(",<2.12") in ours
+    assert "torch>=2.8,<2.12" in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+def test_the_bundled_networks_load_without_timm():
+    code = """
+import sys
+from leed_hub import ExpressionEditor, ExpressionRecognizer
+ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained()
+print("timm" in sys.modules)"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert said.strip() == "False"
+
+
+def test_the_public_names_are_listed_and_there():
+    assert set(leed_hub.__all__) <= set(dir(leed_hub))
+    assert leed_hub.EditResult.__name__ == "EditResult"
+
+
+@pytest.mark.parametrize(("cuda", "mps", "device"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_auto_is_the_fastest_device_of_the_machine(monkeypatch, cuda, mps, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: mps)
+    assert default_device() == device
 
 
 def test_importing_the_package_imports_nothing_heavy():

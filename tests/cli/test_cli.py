@@ -12,6 +12,7 @@ from conftest import EXAMPLES, ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
+from leed_hub import __version__
 from leed_hub.cli import app
 from leed_hub.media.provenance import is_marked_edited
 
@@ -170,3 +171,9 @@ def test_a_request_to_end_leaves_no_unfinished_file(faces, tmp_path):
     process.terminate()
     assert process.wait(timeout=60) == 143
     assert list(folder.iterdir()) == []
+
+
+def test_version_is_the_packages():
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"leed_hub {__version__}\n")
+    assert "Edit and classify facial expressions." in run("--help").output
