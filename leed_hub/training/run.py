@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from leed_hub.data import CORPORA, corpus_kind
 from leed_hub.data.fingerprint import corpus_fingerprint
-from leed_hub.errors import ModelLoadError
+from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.hub import CARD, download_files
 from leed_hub.media.files import atomic_path
 from leed_hub.models.card import CardFacts
@@ -65,8 +65,15 @@ def write_record(folder: Path, run: dict[str, Any]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a run's folder; empty if there is none."""
-    return json.loads((folder / RUN).read_text()) if (folder / RUN).is_file() else {}
+    """The record of a run's folder; empty if there is none.
+
+    Raises:
+        ConfigError: if it is broken.
+    """
+    try:
+        return json.loads((folder / RUN).read_text()) if (folder / RUN).is_file() else {}
+    except ValueError as error:
+        raise ConfigError(f"{folder / RUN} is broken: delete it, and --resume goes on without it.") from error
 
 
 def fingerprints(config: TrainConfig) -> dict[str, str]:

@@ -84,6 +84,9 @@ def test_a_used_output_dir_is_refused_without_resume_and_stays_as_it_is(train, t
     before = content(tmp_path / "run")
     with pytest.raises(ConfigError, match="holds a run: --resume goes on with it"):
         train(RECOGNITION)
+    (tmp_path / "run/run.json").write_text('{"config": ')
+    with pytest.raises(ConfigError, match="run.json is broken: delete it"):
+        train(RECOGNITION)
     (tmp_path / "run/run.json").unlink()
     with pytest.raises(ConfigError, match="holds a run"):
         train(RECOGNITION)
