@@ -36,7 +36,7 @@ def build_detector(name: str) -> FaceDetector | None:
         ConfigError: if there is no detector of that name.
         ModelLoadError, HubError: as the detectors do.
     """
-    if name in _FORMER:
+    if isinstance(name, str) and name in _FORMER:
         warnings.warn(f'The detector is now called "{_FORMER[name]}", not {name!r}.', DeprecationWarning, stacklevel=3)
         name = _FORMER[name]
     if name not in DETECTORS:

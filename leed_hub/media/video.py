@@ -178,6 +178,8 @@ def open_video(path: str | os.PathLike) -> VideoFrames | AnimatedPicture:
     Raises:
         BadVideoError: as `VideoFrames` does, and if it is a picture that does not move.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise BadVideoError(f"A video is given by its path; this is a {type(path).__name__}.")
     if is_animated(path):
         return AnimatedPicture(path)
     if is_picture(path):

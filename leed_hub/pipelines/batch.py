@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
+from leed_hub.pipelines.arguments import known_arguments, several, whole_number
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_strength
 from leed_hub.pipelines.expressions import Expression
@@ -44,6 +45,7 @@ class PicturePrediction:
     error: str | None = None
 
 
+@known_arguments
 def classify_many(
     recognizer: ExpressionRecognizer,
     images: Iterable[Picture],
@@ -70,9 +72,7 @@ def classify_many(
         ConfigError: if `batch_size` or `workers` is below 1, or `images` is one picture.
         ModelLoadError, HubError: while reading, if faces cannot be looked for.
     """
-    for name, value in (("batch_size", batch_size), ("workers", workers)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1; got {value}.")
+    batch_size, workers = whole_number("batch_size", batch_size, 1), whole_number("workers", workers, 1)
     _check_several(images)
     return _predictions(recognizer, images, batch_size, workers, detector)
 
@@ -131,6 +131,7 @@ def _edits(
 def _check_several(pictures: Iterable[Picture]) -> None:
     if isinstance(pictures, str | bytes | os.PathLike | Image.Image):
         raise ConfigError("Several pictures are expected, such as a list of paths; got one picture.")
+    several("images", pictures)
 
 
 def find_pictures(paths: Iterable[str | os.PathLike]) -> Iterator[Path]:

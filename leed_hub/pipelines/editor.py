@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from leed_hub.hub import CONTROLS, download_files
 from leed_hub.media.images import load_image, on_white, with_transparency
 from leed_hub.media.paste_back import paste_back
 from leed_hub.models.leed import LEEDModel, LEEDOutput
+from leed_hub.pipelines.arguments import known_arguments, several
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.damage import softened
 from leed_hub.pipelines.expressions import NEUTRAL, Controls, Expression, eyes_share, joined_halves
@@ -37,6 +39,7 @@ from leed_hub.pipelines.pipeline import Pipeline, renamed
 if TYPE_CHECKING:
     from leed_hub.pipelines.video_editing import VideoEditResult
 
+BATCH_SIZE, THREADS = 32, 2  # of many references
 MAX_STRENGTH = 2.0  # beyond it a displacement lies far from all that the training saw
 
 
@@ -93,6 +96,7 @@ class EditSession:
             self._crops = editor.cropper.tensor(faces.crops)
             self._encoding = self._model.encode(self._crops)
 
+    @known_arguments
     def draw(
         self, expression: Tensor | Expression | None, strength: float = 1.0, presence: Sequence[float] | None = None
     ) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -136,6 +140,7 @@ class EditSession:
         codes = torch.zeros_like(own) if code is None else code.to(own).expand(len(own), -1)
         return self._model.decode(self._crops, self._encoding, codes, strength)
 
+    @known_arguments
     def render(self, expression: Tensor | Expression | None, strength: float = 1.0) -> EditResult:
         """Like `draw`, as an `EditResult`."""
         photo, kept = self.draw(expression, strength)
@@ -185,6 +190,7 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         """What `slide` moves."""
         return tuple(self.controls.sliders)
 
+    @known_arguments
     def __call__(
         self,
         source: Picture,
@@ -272,6 +278,7 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         if expression.editor != self.fingerprint:
             raise ConfigError("This expression is another editor's, with other weights; take it from its picture anew.")
 
+    @known_arguments
     def session(self, source: Picture, *, face: FaceChoice = "largest", detector: str | None = None) -> EditSession:
         """Find and encode a photograph's faces once, to edit them many times.
 
@@ -290,6 +297,7 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         original = picture if picture.mode == "RGBA" else None
         return EditSession(self, photo, self.cropper.cut(photo, chosen, found_by), original)
 
+    @known_arguments
     def encode_expression(
         self, references: Sequence[Picture], weights: Sequence[float] | None = None, *, detector: str | None = None
     ) -> Tensor:
@@ -298,23 +306,24 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         Raises:
             BadImageError, NoFaceError, ConfigError: as a call does.
         """
+        several("references", references)
+        references = list(references)
         if not references:
             raise ConfigError("At least one reference is needed.")
-        shares = np.ones(len(references)) if weights is None else np.asarray(weights, dtype=np.float64)
-        if shares.shape != (len(references),) or not np.isfinite(shares).all() or shares.min() < 0 or not shares.sum():
-            raise ConfigError(f"weights must be one number of at least 0 a reference, not all zero; got {weights}.")
+        shares = _shares(weights, len(references))
         crops = []
-        for number, reference in enumerate(references, 1):
-            found = self.cropper(reference, detector)
-            if not found.crops:
-                which = "the reference picture" if len(references) == 1 else f"reference picture {number}"
-                raise NoFaceError(f"No face was found in {which}; use one where a face is well visible.")
-            crops.append(found.crops[0])
+        with ThreadPoolExecutor(THREADS) as pool:
+            for number, found in enumerate(pool.map(lambda one: self.cropper(one, detector), references), 1):
+                if not found.crops:
+                    which = "the reference picture" if len(references) == 1 else f"reference picture {number}"
+                    raise NoFaceError(f"No face was found in {which}; use one where a face is well visible.")
+                crops.append(found.crops[0])
+        batches = (self.cropper.tensor(crops[start : start + BATCH_SIZE]) for start in range(0, len(crops), BATCH_SIZE))
         with self.inference():
-            codes = self.model.encode(self.cropper.tensor(crops)).expression_code
-        mixture = torch.tensor(shares / shares.sum(), dtype=codes.dtype, device=codes.device)
-        return mixture @ codes[None]
+            codes = torch.cat([self.model.encode(batch).expression_code for batch in batches])
+        return torch.as_tensor(shares, dtype=codes.dtype, device=codes.device) @ codes[None]
 
+    @known_arguments
     def edit_video(
         self,
         source: Picture,
@@ -340,9 +349,24 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         )
 
 
+def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
+    """How much each of so many references counts, (count,), summing to 1."""
+    try:
+        shares = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        shares = np.empty(0)
+    if shares.shape != (count,) or not np.isfinite(shares).all() or shares.min() < 0 or not shares.any():
+        raise ConfigError(f"weights must be one number of at least 0 a reference, not all zero; got {weights!r:.80}.")
+    shares = shares / shares.max()  # the sum of large ones would be infinite
+    return shares / shares.sum()
+
+
 def check_strength(strength: float, reference: object) -> float:
     """The strength as a float; `ConfigError` if it is out of range, or needs a reference that is not there."""
-    strength = float(strength)
+    try:
+        strength = float(strength)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"strength must be a number; got {strength!r:.80}.") from None
     if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
         raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
     if reference is None and strength > 0:

@@ -9,8 +9,10 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 
 from leed_hub import __version__
+from leed_hub.errors import ConfigError
 from leed_hub.models.checkpoint import BUNDLED
 from leed_hub.models.hub_mixin import HubModel
+from leed_hub.pipelines.arguments import known_arguments
 from leed_hub.pipelines.cropper import FaceCropper
 
 ModelT = TypeVar("ModelT", bound=HubModel)
@@ -32,6 +34,7 @@ class Pipeline(Generic[ModelT]):
     model: ModelT
     origin: str = "weights of no file"
 
+    @known_arguments
     def __init__(
         self,
         model: ModelT,
@@ -53,9 +56,14 @@ class Pipeline(Generic[ModelT]):
 
     def to(self, device: str | torch.device = "auto", dtype: torch.dtype = torch.float32) -> Self:
         """Move it, as `torch.nn.Module.to` does; the weights stay float32."""
-        self.device = self.cropper.device = torch.device(default_device() if device == "auto" else device)
+        try:
+            self.device = self.cropper.device = torch.device(default_device() if device == "auto" else device)
+            self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except (RuntimeError, TypeError, AssertionError) as error:  # no such kind, or none in this machine
+            raise ConfigError(f'device {device!r:.80} cannot be used; "auto" takes what there is.') from error
+        if not isinstance(dtype, torch.dtype):
+            raise ConfigError(f"dtype must be a torch.dtype, such as torch.bfloat16; got {dtype!r:.80}.")
         self.dtype = dtype
-        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     @contextmanager
@@ -96,7 +104,9 @@ class Pipeline(Generic[ModelT]):
             HubError: if the Hub has no such model or cannot be reached.
         """
         source = BUNDLED / cls.bundled_name if name_or_folder is None else name_or_folder
-        model = cls.model_class.from_pretrained(source, **hub_options)
+        if not isinstance(source, str | os.PathLike):
+            raise ConfigError(f'name_or_folder must be a folder or "org/name"; got {source!r:.80}.')
+        model = known_arguments(cls.model_class.from_pretrained)(source, **hub_options)
         options: dict[str, Any] = {} if engine is None else {"engine": engine}
         pipeline = cls(model, detector=renamed(detector, aligner) or "yunet", device=device, dtype=dtype, **options)
         if name_or_folder is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
 from leed_hub.faces.face import Face
 from leed_hub.models.expression_encoder import ExpressionEncoderModel, ExpressionEncoderOutput
+from leed_hub.pipelines.arguments import known_arguments
 from leed_hub.pipelines.cropper import Box, FaceCrops, Picture
 from leed_hub.pipelines.pipeline import Pipeline, renamed
 
@@ -110,6 +111,7 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
         self, image: list[Picture], *, detector: str | None = None, aligner: str | None = None
     ) -> list[list[FacePrediction]]: ...
 
+    @known_arguments
     def __call__(
         self, image: Picture | list[Picture], *, detector: str | None = None, aligner: str | None = None
     ) -> list[FacePrediction] | list[list[FacePrediction]]:
@@ -180,6 +182,7 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
             arousal=arousal,
         )
 
+    @known_arguments
     def embed(
         self, images: Sequence[Picture], *, detector: str | None = None, aligner: str | None = None
     ) -> np.ndarray:

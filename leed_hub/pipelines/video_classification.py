@@ -13,6 +13,7 @@ from leed_hub.faces.tracking import FaceChoice, FaceTracker
 from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.files import atomic_path
 from leed_hub.media.video import VideoFrames, open_video
+from leed_hub.pipelines.arguments import known_arguments, whole_number
 from leed_hub.pipelines.cropper import FaceCrops
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 from leed_hub.pipelines.tables import face_cells, face_columns
@@ -35,6 +36,7 @@ class FramePrediction:
     rank: int | None
 
 
+@known_arguments
 def classify_video(
     recognizer: ExpressionRecognizer,
     video: str | os.PathLike | VideoFrames | AnimatedPicture,
@@ -64,11 +66,9 @@ def classify_video(
     """
     if face == "all":
         raise ConfigError('One face is followed through a video: "largest" or a number from 0 upwards; got "all".')
-    for name, value in (("every", every), ("batch_size", batch_size)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1; got {value}.")
+    every, batch_size = whole_number("every", every, 1), whole_number("batch_size", batch_size, 1)
     tracker = FaceTracker(face)
-    frames = open_video(video) if isinstance(video, str | os.PathLike) else video
+    frames = video if isinstance(video, VideoFrames | AnimatedPicture) else open_video(video)
     followed = _followed(recognizer, islice(enumerate(frames), 0, None, every), tracker, detector)
     return _predictions(recognizer, followed, batch_size)
 
