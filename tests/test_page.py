@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -233,7 +234,13 @@ def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts
     settings = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
 
     def start():
-        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=settings, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=settings,
+            stdout=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+        )
         folder = Path(process.stdout.readline().decode().strip())
         (folder / "upload.png").write_text("somebody's face")
         return process, folder

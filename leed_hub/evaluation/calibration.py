@@ -15,8 +15,8 @@ from leed_hub.evaluation.card import write_text
 from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation
 from leed_hub.evaluation.evaluation import CardRows
 from leed_hub.metrics import fit_temperature, recognition_scores
-from leed_hub.models.checkpoint import files_of_folder, read_config
-from leed_hub.models.expression_encoder import ExpressionEncoderConfig
+from leed_hub.models.checkpoint import described, files_of_folder, read_config
+from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def save_temperature(folder: str | os.PathLike, factor: float) -> float:
     if not Path(folder).is_dir():
         raise ModelLoadError(f"A temperature is saved into a model's folder, and {folder} is none.")
     path, _ = files_of_folder(Path(folder))
-    config = read_config(path, ExpressionEncoderConfig)
+    config = read_config(path, ExpressionEncoderConfig, ExpressionEncoderModel.model_type)
     config = dataclasses.replace(config, temperature=config.temperature * factor)
-    write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    write_text(path, json.dumps(described(config, ExpressionEncoderModel.model_type), indent=2) + "\n")
     return config.temperature

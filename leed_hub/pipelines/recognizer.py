@@ -6,7 +6,7 @@ for face in recognizer("group.jpg"):
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -84,6 +84,7 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
     """
 
     model_class, bundled_name = ExpressionEncoderModel, "recognizer"
+    _onnx: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __init__(self, model: ExpressionEncoderModel, *, engine: str = "torch", **options):
         super().__init__(model, **options)
@@ -92,9 +93,7 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
         if engine == "onnx":
             from leed_hub.models.export import onnx_recognize  # it needs packages of its own
 
-            self._recognize = onnx_recognize(model)
-        else:
-            self._recognize = model.recognize
+            self._onnx = onnx_recognize(model)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -147,7 +146,9 @@ class ExpressionRecognizer(Pipeline[ExpressionEncoderModel]):
         answers: list[tuple[Tensor, Tensor, list[float]]] = []
         for start in range(0, len(crops), batch_size):
             with self.inference():
-                logits, codes = self._recognize(self.cropper.tensor(crops[start : start + batch_size]))
+                logits, codes = (self._onnx or self.model.recognize)(
+                    self.cropper.tensor(crops[start : start + batch_size])
+                )
                 affect = self.model.affect
                 affects = affect(codes.to(self.device)).tolist() if affect else [[]] * len(codes)
             answers += zip(torch.softmax(logits.float(), dim=1).cpu(), codes.float().cpu(), affects, strict=True)

@@ -55,7 +55,7 @@ def test_a_timm_backbone_loads_from_its_folder_without_asking_for_weights(tmp_pa
     monkeypatch.setattr(timm, "create_model", recorded)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("went to the network"))
     loaded = ExpressionEncoderModel.from_pretrained(tmp_path)
-    assert asked == [("test_efficientnet", False)]
+    assert set(asked) == {("test_efficientnet", False)}
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         assert torch.equal(loaded(images).logits, model(images).logits)
