@@ -263,11 +263,11 @@ def main(
     output_dir: Annotated[str | None, typer.Option("--output_dir", help="Instead of the config's.")] = None,
     push_to_hub: Annotated[str | None, typer.Option("--push_to_hub", help="ORG/NAME the best weights go to.")] = None,
 ) -> None:
-    """Train the editor, the recogniser or the face detector from a config."""
+    """Train the editor or the recogniser from a config."""
     try:
         settings = read_config(config)
         if output_dir:
-            settings.output_dir = output_dir
+            settings = dataclasses.replace(settings, output_dir=output_dir)
         if dry_run:
             stages = [dataclasses.asdict(stage) for stage in settings.as_stages()]
             print(yaml.safe_dump(stages if settings.stages else stages[0], sort_keys=False))

@@ -219,6 +219,8 @@ def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
 def test_a_dry_run_prints_the_whole_config_and_trains_nothing(corpora, tmp_path):
     dry = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run")
     assert yaml.safe_load(dry.stdout)["ema_halflife_steps"] == 100
+    elsewhere = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run", "--output_dir", "elsewhere")
+    assert yaml.safe_load(elsewhere.stdout)["output_dir"] == "elsewhere"
     assert not (tmp_path / "run").exists()
 
 
