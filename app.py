@@ -19,7 +19,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import ImageDraw
 
-from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
+from leed_hub import EditResult, ExpressionEditor, ExpressionRecognizer, LeedHubError
 from leed_hub.media.images import load_image
 from leed_hub.media.provenance import save_edited
 from leed_hub.pipelines.expressions import Expression
@@ -107,19 +107,27 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
         moved = {slider: value for slider, value in zip(editor.sliders, slides, strict=True) if value}
         return editor.slide(expression, moved).with_strengths(mouth=mouth, eyes=eyes)
 
+    def lacks_consent(portrait: Portrait, consent: bool, name: str) -> bool:
+        """The example is a render; a photograph, or a reference, of the visitor's shows somebody."""
+        return consent is not True and (portrait.needs_consent or name == OWN)
+
+    def saved(result: EditResult, name: str) -> str:
+        """An edit as a marked file that goes with the page."""
+        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
+        save_edited(result.image, file, software=editor.software)
+        return str(file)
+
     def draw(portrait: Portrait | None, consent: bool, strength: float, *wanted):
         """Before and after as the page shows them, and a note; the picture stays as it is where there is a message."""
         if portrait is None:
             return gr.skip(), "Choose a photo to begin."
-        if portrait.needs_consent and consent is not True:
+        if lacks_consent(portrait, consent, wanted[0]):
             return gr.skip(), f"**Please confirm first:** {CONSENT}"
         try:
             result = portrait.session.render(expression_of(*wanted), strength)
         except LeedHubError as error:
             return gr.skip(), f"**{error}**"
-        edited = Path(tempfile.mkdtemp(dir=get_upload_folder())) / "edited.jpg"
-        save_edited(result.image, edited, software=editor.software)
-        return (str(portrait.before), str(edited)), result.note
+        return (str(portrait.before), saved(result, "edited.jpg")), result.note
 
     def opened(path: str | None, face: str, consent: bool, strength: float, *wanted):
         """A new photograph, drawn with the controls as they stand."""
@@ -147,15 +155,13 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
 
     def whole(portrait: Portrait | None, consent: bool, strength: float, *wanted) -> str:
         """The edit at the photograph's own size, as a PNG file named after it."""
-        if portrait is None or (portrait.needs_consent and consent is not True):
+        if portrait is None or lacks_consent(portrait, consent, wanted[0]):
             raise gr.Error("Choose a photo, and confirm that you may use it.", print_exception=False)
         try:
             result = editor(portrait.path, expression_of(*wanted), strength, face=portrait.face)
         except LeedHubError as error:
             raise told(error) from error
-        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{Path(portrait.path).stem}_edited.png"
-        save_edited(result.image, file, software=editor.software)
-        return str(file)
+        return saved(result, f"{Path(portrait.path).stem}_edited.png")
 
     @on_gpu
     def edit(
@@ -172,7 +178,7 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
 
         Args:
             photo: whose face is edited.
-            reference: whose expression it takes, where `expression` is "my own picture".
+            reference: whose expression it takes; without one, `expression` says.
             strength: 0 neutral, 1 as the reference, up to 2.
             consent: that you may use these pictures.
             face: "largest" or "all".
@@ -185,13 +191,13 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
         if not photo or (expression == OWN and not reference and strength > 0):
             raise gr.Error("Please choose a photo and a reference picture or expression.", print_exception=False)
         try:
-            wanted = editor.expression("neutral" if expression == OWN and not reference else reference or expression)
+            wanted = editor.expression(reference or ("neutral" if expression == OWN else expression))
             result = editor(photo, wanted.with_strengths(mouth=mouth, eyes=eyes), strength, face=face)
         except LeedHubError as error:
             raise told(error) from error
-        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{Path(photo).stem}_edited.png"
-        save_edited(result.image, file, software=editor.software)
-        return str(file), f"Faces found by: {result.detector}. {result.note}".rstrip()
+        return saved(
+            result, f"{Path(photo).stem}_edited.png"
+        ), f"Faces found by: {result.detector}. {result.note}".rstrip()
 
     with gr.Tab("Photo"), gr.Row():
         portrait, own = gr.State(None, time_to_live=600), gr.State(None, time_to_live=600)

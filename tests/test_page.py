@@ -142,6 +142,9 @@ def test_the_visitors_own_reference_is_worn(browser_page, photographs):
     picture = shown(view)
     view.get_by_text("The expression of another picture").click()
     view.locator("#photo-reference input[type=file]").set_input_files(photographs[1])
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    assert shown(view) == picture
+    view.locator("#photo-consent input").check()
     wait_for_another(view, picture)
     assert view.get_by_label("My own picture").is_checked()
 
@@ -163,6 +166,8 @@ def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     assert "yunet" in note
     smile, _ = client.predict(source, None, 1.0, True, expression="smile", api_name="/edit")
     mouth, _ = client.predict(source, None, 1.0, True, expression="smile", eyes=0.0, api_name="/edit")
+    both, _ = client.predict(source, reference, 1.0, True, expression="anger", api_name="/edit")
+    assert np.array_equal(np.asarray(Image.open(both)), np.asarray(Image.open(file)))  # a reference goes before a name
     pictures = [np.asarray(Image.open(path)) for path in (file, smile, mouth)]
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
     boxes, bars, faces = client.predict(reference, api_name="/classify")
