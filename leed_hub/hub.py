@@ -33,7 +33,7 @@ from leed_hub.errors import CorpusError, HubError, ModelLoadError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 CONTROLS = "controls.json"  # presets and sliders of an editor, if it has any
-SUMS = "SHA256SUMS"  # beside the files that come with the package, in the form of sha256sum
+SUMS = "SHA256SUMS"  # of the files that come with the package, in the form of sha256sum
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")  # what loads by running code
 REPO_PLACEHOLDER = '"org/name"'  # in a card's snippets; a push puts the repository's own id there
 
@@ -278,17 +278,17 @@ def _check_folder(folder: Path) -> None:
         raise ModelLoadError(broken_weights(folder / WEIGHTS, error)) from error
 
 
-def check_sum(path: Path) -> None:
-    """Compare a file with the `SHA256SUMS` of its folder.
+def check_sum(path: Path, folder: Path) -> None:
+    """Compare a file below a folder with the `SHA256SUMS` there.
 
     Raises:
         ModelLoadError: if a bit of it has changed.
     """
-    lines = (path.parent / SUMS).read_text().splitlines()
+    lines = (folder / SUMS).read_text().splitlines()
     sums = {name: sum_ for sum_, name in map(str.split, lines)}
     with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sums.get(path.name):
-            raise ModelLoadError(f"{path} is not the file that {SUMS} beside it tells of: install leed_hub anew.")
+        if hashlib.file_digest(file, "sha256").hexdigest() != sums.get(path.relative_to(folder).as_posix()):
+            raise ModelLoadError(f"{path} is not the file that {folder / SUMS} tells of: install leed_hub anew.")
 
 
 def read_json_object(path: Path) -> dict:

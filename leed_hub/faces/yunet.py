@@ -125,7 +125,7 @@ def _load_yunet(path: Path, score_threshold: float):
     """OpenCV's detector from the file's bytes, tried once on a blank picture so that a wrong network shows here."""
     try:
         if path == MODEL:
-            check_sum(path)
+            check_sum(path, path.parent)
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ModelLoadError(f"The YuNet model {path.name} cannot be read: {error.strerror}.") from error

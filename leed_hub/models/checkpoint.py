@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from leed_hub import __version__
 from leed_hub.errors import ConfigError, ModelLoadError
-from leed_hub.hub import CONFIG, CONVERT, PICKLES, SUMS, WEIGHTS, broken_weights, check_sum, read_json_object
+from leed_hub.hub import CONFIG, CONVERT, PICKLES, WEIGHTS, broken_weights, check_sum, read_json_object
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"  # what comes with the package: editor and recognizer
 # What config.json calls a network -> a field that tells it in files of version 0.1, and what loads it.
@@ -39,9 +39,9 @@ def files_of_folder(folder: Path) -> tuple[Path, Path]:
         if name == WEIGHTS and pickle:
             raise ModelLoadError(f"{folder} holds {pickle} but no {WEIGHTS}: {CONVERT}.")
         raise ModelLoadError(f"{folder} has no {name}; a model's folder holds {CONFIG} and {WEIGHTS}.")
-    if (folder / SUMS).is_file():
+    if folder.parent == BUNDLED:
         for name in (CONFIG, WEIGHTS):
-            check_sum(folder / name)
+            check_sum(folder / name, BUNDLED)
     return folder / CONFIG, folder / WEIGHTS
 
 

@@ -44,7 +44,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 def test_bundled_files_are_whole_and_small_and_come_with_a_card(name):
     files = {path.name: path.stat().st_size for path in (BUNDLED / name).iterdir()}
     extra = {"controls.json"} if name == "editor" else set()
-    assert files.keys() == {"config.json", "model.safetensors", "README.md", "SHA256SUMS"} | extra
+    assert files.keys() == {"config.json", "model.safetensors", "README.md"} | extra
     assert max(files.values()) <= LIMIT_BYTES
 
 
