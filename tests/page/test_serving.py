@@ -1,0 +1,131 @@
+"""What `gradio_client` gets, what is not fetched, and what is not kept."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from app import FaceImage
+from leed_hub.media.provenance import is_marked_edited
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
+    client = Client(page, verbose=False)
+    source, reference = (handle_file(str(path)) for path in photographs)
+    file, note = client.predict(source, reference, 1.0, True, api_name="/edit")
+    assert is_marked_edited(file)
+    assert "yunet" in note
+    smile, _ = client.predict(source, None, 1.0, True, expression="smile", api_name="/edit")
+    mouth, _ = client.predict(source, None, 1.0, True, expression="smile", eyes=0.0, api_name="/edit")
+    both, _ = client.predict(source, reference, 1.0, True, expression="anger", api_name="/edit")
+    assert np.array_equal(np.asarray(Image.open(both)), np.asarray(Image.open(file)))  # a reference goes before a name
+    pictures = [np.asarray(Image.open(path)) for path in (file, smile, mouth)]
+    assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
+    boxes, bars, faces = client.predict(reference, api_name="/classify")
+    assert bars["label"] == faces[0]["label"] == max(faces[0]["scores"], key=faces[0]["scores"].get)
+    with pytest.raises(AppError, match="confirm that you may use"):
+        client.predict(source, reference, 1.0, False, api_name="/edit")
+
+
+@pytest.mark.parametrize("kind", ["text", "truncated", "no face"])
+def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    if kind == "text":
+        bad.write_text("this is not a picture")
+    elif kind == "truncated":
+        bad.write_bytes(photographs[0].read_bytes()[:2000])
+    else:
+        Image.new("RGB", (300, 300), (90, 120, 90)).save(bad)
+    with pytest.raises(AppError) as error:
+        Client(page, verbose=False).predict(handle_file(str(bad)), api_name="/classify")
+    text = str(error.value)
+    assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
+
+
+def test_no_picture_is_kept_or_offered_for_sharing(page):
+    with urllib.request.urlopen(f"{page}/config") as answer:
+        config = json.load(answer)
+    drawn = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
+    assert drawn["classify-boxes"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
+    assert config["run_history"] is False
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/face.png", "https://example.org/face.png"])
+def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch):
+    fetched = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.5)
+        address = url.format(port=listener.getsockname()[1])
+        picture = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(AppError, match="addresses are not read"):
+            Client(page, verbose=False).predict(picture, api_name="/classify")
+        with pytest.raises(TimeoutError):
+            fetched.append(listener.accept())
+
+    async def fetch(url, cache_dir):
+        fetched.append(url)
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    with pytest.raises(gr.Error, match="addresses are not read"):
+        asyncio.run(FaceImage().async_move_resource_to_block_cache(address))
+    assert fetched == []
+
+
+def test_a_picture_within_an_address_is_not_read(page, photographs):
+    text = "data:image/png;base64," + base64.b64encode(photographs[0].read_bytes()).decode()
+    with pytest.raises(gr.Error, match="addresses are not read"):
+        FaceImage().preprocess(gr.data_classes.ImageData(url=text))
+
+
+@pytest.mark.parametrize("consent", ["false", "true", 1, [False], None])
+def test_only_a_plain_yes_is_a_consent(consent, page, photographs):
+    source, reference = (handle_file(str(path)) for path in photographs)
+    with pytest.raises(AppError, match="confirm that you may use"):
+        Client(page, verbose=False).predict(source, reference, 1.0, consent, api_name="/edit")
+
+
+def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts(tmp_path):
+    script = "import app; app.keep_files_for_the_session(); import os, time; print(os.environ['GRADIO_TEMP_DIR'], "
+    script += "flush=True); time.sleep(600)"
+    settings = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=settings,
+            stdout=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+        )
+        folder = Path(process.stdout.readline().decode().strip())
+        (folder / "upload.png").write_text("somebody's face")
+        return process, folder
+
+    other, kept = start()
+    for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        process, folder = start()
+        process.send_signal(end)
+        process.wait(timeout=60)
+        assert folder.exists() == (end == signal.SIGKILL)
+    next_one, _ = start()
+    assert not folder.exists() and (kept / "upload.png").exists()
+    for one in (other, next_one):
+        one.terminate()
+        one.wait(timeout=60)
+    assert list(tmp_path.iterdir()) == []
