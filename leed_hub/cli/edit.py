@@ -17,7 +17,12 @@ def edit(
     reference: Annotated[
         str, typer.Argument(help="A picture, a preset such as smile or neutral, or a saved expression (.json).")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .png, .jpg or .webp.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Where the result goes: .png, .jpg or .webp; .gif or .mp4 move to and fro."
+        ),
+    ],
     strength: Strength = 1.0,
     mouth: Annotated[float, typer.Option(help="Strength of the mouth, on top of --strength.")] = 1.0,
     eyes: Annotated[float, typer.Option(help="Strength of eyes and brows, on top of --strength.")] = 1.0,
@@ -36,6 +41,7 @@ def edit(
         from leed_hub.media.files import check_output
         from leed_hub.media.provenance import save_edited
         from leed_hub.pipelines.editor import ExpressionEditor
+        from leed_hub.pipelines.series import animate
 
         check_output(output, source, reference)
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
@@ -45,9 +51,14 @@ def edit(
         expression = editor.slide(expression, values).with_strengths(
             mouth=mouth * expression.mouth_strength, eyes=eyes * expression.eyes_strength
         )
-        result = editor(source, expression, strength, face=face_choice(face))
+        session = editor.session(source, face=face_choice(face))
         if save_expression is not None:
             expression.save(save_expression)
+        if output.suffix.lower() in (".gif", ".mp4"):
+            animate(session, expression, output, strength)
+            print(f"Wrote {shown(output)}.")
+            return
+        result = session.render(expression, strength)
         save_edited(result.image, output, software=editor.software)
         edited = f"{len(result.faces)} faces edited, " if len(result.faces) > 1 else ""
         size = f"{result.image.width}x{result.image.height}"

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -13,6 +14,7 @@ from leed_hub.media.files import atomic_path
 from leed_hub.media.images import on_white, opened_image, printable_name, without_metadata
 
 SAVE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -29,6 +31,11 @@ def edited_xmp(software: str) -> str:
     """The XMP packet that declares an AI edit and names what made it."""
     printable = "".join(c if c.isprintable() else " " for c in software)  # XML has no control characters
     return _XMP.format(software=escape(printable), source_type=DIGITAL_SOURCE_TYPE)
+
+
+def edited_comment(software: str) -> str:
+    """The same in one line, for formats that have room for a comment only."""
+    return f"AI-edited with {software}: {DIGITAL_SOURCE_TYPE}"
 
 
 def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> bytes:
@@ -79,7 +86,32 @@ def save_edited(image: Image.Image, path: str | os.PathLike, *, software: str) -
     if path.suffix.lower() not in SAVE_FORMATS:
         allowed = ", ".join(SAVE_FORMATS)
         raise BadImageError(f"{printable_name(path.name)}: an edited picture is saved as one of {allowed}.")
-    data = edited_bytes(image, SAVE_FORMATS[path.suffix.lower()], software=software)
+    _write(path, edited_bytes(image, SAVE_FORMATS[path.suffix.lower()], software=software))
+
+
+def save_edited_animation(
+    images: Iterable[Image.Image], path: str | os.PathLike, *, ms_a_frame: int, software: str
+) -> None:
+    """Write edited pictures, RGB and of one size, as one that moves, again and again; marked as `save_edited` does.
+
+    Args:
+        path: ends in .gif or .webp.
+        ms_a_frame: how long each is shown.
+        software (str): model name and revision.
+    Raises:
+        BadImageError: if the file cannot be written.
+    """
+    image_format = ANIMATION_FORMATS[Path(path).suffix.lower()]
+    first, *others = images
+    encoded = io.BytesIO()
+    options: dict[str, Any] = {"comment": edited_comment(software)}  # in a GIF, for which Pillow writes no XMP
+    if image_format == "WEBP":
+        options = {"xmp": edited_xmp(software).encode(), "quality": 90}
+    first.save(encoded, image_format, save_all=True, append_images=others, duration=ms_a_frame, loop=0, **options)
+    _write(Path(path), encoded.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
     try:
         with atomic_path(path) as unfinished, open(unfinished, "xb") as file:  # "x" and the umask, not tempfile's 0600
             file.write(data)
@@ -89,7 +121,7 @@ def save_edited(image: Image.Image, path: str | os.PathLike, *, software: str) -
 
 
 def is_marked_edited(source: str | os.PathLike | bytes) -> bool:
-    """Whether a picture's XMP metadata declares it edited with a trained algorithm.
+    """Whether a picture's XMP metadata, or a GIF's comment, declares it edited with a trained algorithm.
 
     Raises:
         BadImageError: as `load_image` does, when the picture cannot be opened.
@@ -97,5 +129,5 @@ def is_marked_edited(source: str | os.PathLike | bytes) -> bool:
     with opened_image(source) as (image, _):
         if image.format == "PNG":
             image.load()  # a PNG may carry its text after the pixels
-        xmp = image.info.get("xmp", b"")
-    return DIGITAL_SOURCE_TYPE in (xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp)
+        told = image.info.get("comment" if image.format == "GIF" else "xmp", b"")
+    return DIGITAL_SOURCE_TYPE in (told.decode("utf-8", "replace") if isinstance(told, bytes) else told)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from leed_hub.errors import BadVideoError, needs_extra
 from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.high_dynamic_range import needs_conversion, to_bt709
 from leed_hub.media.images import MAX_PIXELS, MIN_SIDE, is_animated, is_picture, printable_name
-from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_xmp
+from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_comment, edited_xmp
 from leed_hub.media.sound import CarriedSound
 
 with needs_extra("video", "Reading and writing videos"):
@@ -187,6 +187,17 @@ def open_video(path: str | os.PathLike) -> VideoFrames | AnimatedPicture:
     return VideoFrames(path)
 
 
+class Timing(Protocol):
+    """What a new video takes over from another: frames a second, the unit of times in seconds, the sound's codec."""
+
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def time_base(self) -> Fraction: ...
+    @property
+    def sound(self) -> str | None: ...
+
+
 class VideoWriter:
     """Writes an H.264 mp4 that says "AI-edited" in its metadata; used as a context.
 
@@ -206,7 +217,7 @@ class VideoWriter:
     def __init__(
         self,
         path: str | os.PathLike,
-        timing: VideoFrames | AnimatedPicture,
+        timing: Timing,
         *,
         size: tuple[int, int],
         matrix: int = _BT709,
@@ -236,7 +247,7 @@ class VideoWriter:
     def _open(self) -> None:
         self._output = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "faststart"})
         self._output.metadata["title"] = "AI-edited video"
-        self._output.metadata["comment"] = f"AI-edited with {self.software}: {DIGITAL_SOURCE_TYPE}"
+        self._output.metadata["comment"] = edited_comment(self.software)
         self._stream = self._output.add_stream(
             "libx264", rate=self.timing.rate, options={"crf": "17", "preset": "fast"}
         )

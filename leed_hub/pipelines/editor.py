@@ -84,6 +84,7 @@ class EditSession:
         photo: (H, W, 3) uint8, what is transparent in front of white.
         faces: the faces' places, crops and matrices.
         original: the picture, where it has transparency.
+        software: what draws, as files are marked with it.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class EditSession:
     ):
         self.photo, self.faces, self.original = photo, faces, original
         self._editor, self._model, self._size = editor, editor.model, editor.cropper.size
-        self._inference = editor.inference
+        self._inference, self.software = editor.inference, editor.software
         with self._inference():
             self._crops = editor.cropper.tensor(faces.crops)
             self._encoding = self._model.encode(self._crops)

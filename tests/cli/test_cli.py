@@ -33,6 +33,13 @@ def test_edit_writes_a_marked_picture_of_the_sources_size(faces, tmp_path):
     assert is_marked_edited(tmp_path / "out.jpg")
 
 
+def test_edit_writes_a_marked_picture_that_moves(faces, tmp_path):
+    done = run("edit", faces[0], "smile", "--output", tmp_path / "smile.gif")
+    assert done.exit_code == 0, done.output
+    assert Image.open(tmp_path / "smile.gif").n_frames == 40
+    assert is_marked_edited(tmp_path / "smile.gif")
+
+
 def test_edit_takes_all_faces(faces, tmp_path):
     both = Image.new("RGB", (1024, 512))
     for place, photo in zip((0, 512), faces, strict=True):
@@ -92,7 +99,7 @@ def test_classify_prints_the_same_prediction_in_every_format(faces):
     [
         (["edit", "missing.jpg", "missing.jpg", "--output", "out.png"], "missing.jpg"),
         (["edit", "{face}", "{face}", "--output", "out.png", "--strength", "9"], "strength"),
-        (["edit", "{face}", "{face}", "--output", "out.gif"], "out.gif"),
+        (["edit", "{face}", "{face}", "--output", "out.bmp"], "out.bmp"),
         (["edit", "{face}", "{face}", "--output", "out.png", "--model", "no/such/folder"], "Folder not found"),
         (["edit", "{face}", "{face}", "--output", "out.png", "--face", "3"], "number 3"),
         (["edit", "{face}", "{face}", "--output", "out.png", "--face", "left"], "left"),
