@@ -13,16 +13,24 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
-from leed_hub import EditResult, ExpressionEditor, ExpressionRecognizer, LeedHubError
+from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
+from leed_hub.faces.tracking import FaceChoice
 from leed_hub.media.images import load_image
 from leed_hub.media.provenance import save_edited
-from leed_hub.pipelines.expressions import Expression
+from leed_hub.pipelines.expressions import NEUTRAL, Expression
+from leed_hub.pipelines.live import LiveView
+from leed_hub.pipelines.series import animate, expression_strip
 
 try:  # ZeroGPU lends a GPU for the length of one call
     import spaces
@@ -36,11 +44,35 @@ except ImportError:
 
 EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
-OWN = "my own picture"  # the expression of the visitor's reference
+KEPT_S = 600  # pictures are deleted after that
+GONE = "Choose a photo to begin. Photos are deleted after ten minutes; choose yours again to go on."
+OWN = "own"  # the visitor's own expression, of a reference picture or a saved one
+NOTHING = "nothing"
+READ = "read"
+NO_FACE = "No face is seen. Turn towards the camera, with light on your face."
 PREVIEW_SIDE = 900  # pixels; what is shown while controls move is at most so large
 LIMITS = (
     "What a face *looks like* in one picture, not what the person feels. Not for decisions about people: using emotion "
     "recognition at work or in education is prohibited in the EU. Scores depend on light, pose, age and culture."
+)
+
+
+CSS = """
+@media (max-width: 768px) {
+  .gradio-container {overflow: clip !important} /* hidden would keep the picture from staying in view */
+  .shown {position: sticky !important; top: 0; z-index: 10; background: var(--body-background-fill)}
+  #photo-result, #photo-result .slider-wrap, #live-shown {height: 38vh !important; max-height: 38vh !important}
+  button, label:has(input), input[type="number"], .tab-like-container {min-height: 44px !important}
+}
+.note {min-height: 1.5em}
+/* gradio's own colours are too faint to read for some */
+[role="tab"].selected, .or, footer a, footer button {color: var(--body-text-color) !important}
+"""
+THEME = gr.themes.Default().set(
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
 )
 
 
@@ -71,7 +103,12 @@ class FaceImage(gr.Image):
 def face_image(label: str, elem_id: str) -> FaceImage:
     """An upload of our kind; without `image_mode=None` gradio would decode and save the file anew."""
     return FaceImage(
-        type="filepath", image_mode=None, sources=["upload", "webcam"], label=label, elem_id=elem_id, height=300
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "webcam", "clipboard"],
+        label=label,
+        elem_id=elem_id,
+        height=220,
     )
 
 
@@ -86,82 +123,155 @@ class Portrait:
     Args:
         editor: what edits it.
         path: the upload.
-        face: "largest" or "all".
+        face: "largest", "all", or a number, 0 being the largest.
         needs_consent: whether it shows a real person.
     """
 
-    def __init__(self, editor: ExpressionEditor, path: str, face: str = "largest", *, needs_consent: bool = True):
-        self.path, self.face, self.needs_consent = path, face, needs_consent
-        small = load_image(path)
-        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        self.session = editor.session(small, face=face)
-        self.before = Path(tempfile.mkdtemp(dir=get_upload_folder())) / "before.jpg"
-        small.save(self.before, quality=92)
+    def __init__(
+        self, editor: ExpressionEditor, path: str, face: FaceChoice = "largest", *, needs_consent: bool = True
+    ):
+        self.path, self.face, self.needs_consent, self.stem = path, face, needs_consent, Path(path).stem
+        self.small = load_image(path)
+        self.small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        self.session = editor.session(self.small, face=face)
+        self.before = served_file("before.jpg")
+        self.small.save(self.before, quality=92)
 
 
-def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
-    """A photograph, an expression by name or from a picture, and controls that draw while they move."""
+@dataclass
+class Live:
+    """A visitor's camera: what follows the face, and what was shown last."""
 
-    def expression_of(name: str, own: Expression | None, mouth: float, eyes: float, *slides: float) -> Expression:
-        expression = own if name == OWN and own is not None else editor.expression("neutral" if name == OWN else name)
+    view: LiveView
+    shown: np.ndarray | None = None
+    is_edited: bool = False
+
+
+def served_file(name: str) -> str:
+    """A path for a file that is served and deleted as uploads are."""
+    return str(Path(tempfile.mkdtemp(dir=get_upload_folder())) / name)
+
+
+def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
+    """A photograph, an expression by name or from a picture, and controls that draw while they move.
+
+    Returns the box by which the visitor consents.
+    """
+    names = [*((name.capitalize(), name) for name in editor.presets), ("My own", OWN)]
+
+    def expression_of(
+        name: str, blend: str, share: float, eyes_from: str, own: Expression | None, mouth: float, eyes: float, *slides
+    ) -> Expression:
+        def named(one: str) -> Expression:
+            return own if one == OWN and own is not None else editor.expression(NEUTRAL if one == OWN else one)
+
+        expression = named(name)
+        if blend != NOTHING:
+            expression = expression.mixed(named(blend), share)
+        if eyes_from != NOTHING:
+            expression = expression.with_eyes_of(named(eyes_from))
         moved = {slider: value for slider, value in zip(editor.sliders, slides, strict=True) if value}
-        return editor.slide(expression, moved).with_strengths(mouth=mouth, eyes=eyes)
+        expression = editor.slide(expression, moved)
+        return expression.with_strengths(mouth=mouth * expression.mouth_strength, eyes=eyes * expression.eyes_strength)
 
-    def lacks_consent(portrait: Portrait, consent: bool, name: str) -> bool:
-        """The example is a render; a photograph, or a reference, of the visitor's shows somebody."""
-        return consent is not True and (portrait.needs_consent or name == OWN)
-
-    def saved(result: EditResult, name: str) -> str:
-        """An edit as a marked file that goes with the page."""
-        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
-        save_edited(result.image, file, software=editor.software)
-        return str(file)
+    def lacks_consent(portrait: Portrait, consent: bool, name: str, blend: str, share: float, eyes_from: str, *_):
+        """The example is a render; a photograph, or an expression, of the visitor's shows somebody."""
+        return consent is not True and (portrait.needs_consent or OWN in (name, blend, eyes_from))
 
     def draw(portrait: Portrait | None, consent: bool, strength: float, *wanted):
         """Before and after as the page shows them, and a note; the picture stays as it is where there is a message."""
         if portrait is None:
-            return gr.skip(), "Choose a photo to begin."
-        if lacks_consent(portrait, consent, wanted[0]):
+            return gr.skip(), GONE
+        if lacks_consent(portrait, consent, *wanted):
             return gr.skip(), f"**Please confirm first:** {CONSENT}"
         try:
             result = portrait.session.render(expression_of(*wanted), strength)
         except LeedHubError as error:
             return gr.skip(), f"**{error}**"
-        return (str(portrait.before), saved(result, "edited.jpg")), result.note
+        file = served_file("edited.jpg")
+        save_edited(result.image, file, software=editor.software)
+        return (portrait.before, file), result.note
 
-    def opened(path: str | None, face: str, consent: bool, strength: float, *wanted):
-        """A new photograph, drawn with the controls as they stand."""
+    def opened(path: str | None, face: FaceChoice, consent: bool, strength: float, *wanted):
+        """A new photograph, or another of its faces, drawn with the controls as they stand."""
         if not path:
-            return gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         try:
             portrait = Portrait(editor, path, face)
         except LeedHubError as error:
-            return gr.skip(), gr.skip(), f"**{error}**"
-        return portrait, *draw(portrait, consent, strength, *wanted)
+            return gr.skip(), gr.skip(), f"**{error}**", gr.skip()
+        return portrait, *draw(portrait, consent, strength, *wanted), chooser(portrait)
+
+    def chooser(portrait: Portrait) -> gr.Gallery:
+        """The photograph, which stands for all its faces, and each face, where there are several."""
+        crops = editor.cropper(portrait.small).crops
+        shown = [(portrait.small, "all"), *((crop, str(number)) for number, crop in enumerate(crops, 1))]
+        return gr.Gallery(shown, visible=len(crops) > 1)
+
+    def choose(path: str | None, event: gr.SelectData, consent: bool, strength: float, *wanted):
+        """The face that was clicked on: all of them come first."""
+        face = "all" if event.index == 0 else event.index - 1
+        return *opened(path, face, consent, strength, *wanted)[:3], gr.skip()
 
     def read_reference(path: str | None):
-        """Whose expression is worn, of the visitor's own reference picture."""
+        """Whose expression is worn, of the visitor's own reference picture or saved expression."""
         if not path:
-            return None, gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         try:
             return editor.expression(path), OWN, ""
         except LeedHubError as error:
-            return gr.skip(), gr.skip(), f"**The reference:** {error}"
+            return gr.skip(), gr.skip(), f"**Your expression:** {error}"
 
     def example(*wanted):
         """What one sees on opening: a rendered face, which nobody's consent is needed for."""
         portrait = Portrait(editor, str(EXAMPLES / "source.png"), needs_consent=False)
         return portrait, *draw(portrait, True, 1.0, *wanted)
 
-    def whole(portrait: Portrait | None, consent: bool, strength: float, *wanted) -> str:
-        """The edit at the photograph's own size, as a PNG file named after it."""
-        if portrait is None or lacks_consent(portrait, consent, wanted[0]):
-            raise gr.Error("Choose a photo, and confirm that you may use it.", print_exception=False)
-        try:
-            result = editor(portrait.path, expression_of(*wanted), strength, face=portrait.face)
-        except LeedHubError as error:
-            raise told(error) from error
-        return saved(result, f"{Path(portrait.path).stem}_edited.png")
+    def saver(save: Callable[[Portrait, Expression, float], str]) -> Callable:
+        """An event that gives a file to download, made of the portrait, the expression and its strength."""
+
+        def event(portrait: Portrait | None, consent: bool, strength: float, *wanted):
+            if portrait is None:
+                return gr.skip(), GONE
+            if lacks_consent(portrait, consent, *wanted):
+                return gr.skip(), f"**Please confirm first:** {CONSENT}"
+            try:
+                return gr.File(save(portrait, expression_of(*wanted), strength), visible=True), ""
+            except LeedHubError as error:
+                return gr.skip(), f"**{error}**"
+
+        return event
+
+    def save_whole(portrait: Portrait, expression: Expression, strength: float) -> str:
+        """At the photograph's own size."""
+        file = served_file(f"{portrait.stem}_edited.png")
+        save_edited(
+            editor(portrait.path, expression, strength, face=portrait.face).image, file, software=editor.software
+        )
+        return file
+
+    def save_strip(portrait: Portrait, expression: Expression, strength: float) -> str:
+        """In every expression there is a name for."""
+        file = served_file(f"{portrait.stem}_expressions.png")
+        strip = expression_strip(portrait.session, {name: editor.expression(name) for name in editor.presets})
+        save_edited(strip, file, software=editor.software)
+        return file
+
+    def save_moving(suffix: str) -> Callable[[Portrait, Expression, float], str]:
+        """From neutral to the expression and back."""
+
+        def save(portrait: Portrait, expression: Expression, strength: float) -> str:
+            file = served_file(f"{portrait.stem}_edited{suffix}")
+            animate(portrait.session, expression, file, strength)
+            return file
+
+        return save
+
+    def save_expression(portrait: Portrait, expression: Expression, strength: float) -> str:
+        """For this page's "My own", for Python and the command line."""
+        file = served_file("expression.json")
+        expression.save(file)
+        return file
 
     @on_gpu
     def edit(
@@ -181,7 +291,7 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
             reference: whose expression it takes; without one, `expression` says.
             strength: 0 neutral, 1 as the reference, up to 2.
             consent: that you may use these pictures.
-            face: "largest" or "all".
+            face: "largest", "all", or a number, 0 being the largest.
             expression: "neutral", "smile" and so on.
             mouth: strength of the mouth alone.
             eyes: strength of eyes and brows alone.
@@ -191,27 +301,55 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
         if not photo or (expression == OWN and not reference and strength > 0):
             raise gr.Error("Please choose a photo and a reference picture or expression.", print_exception=False)
         try:
-            wanted = editor.expression(reference or ("neutral" if expression == OWN else expression))
-            result = editor(photo, wanted.with_strengths(mouth=mouth, eyes=eyes), strength, face=face)
+            wanted = editor.expression(reference or (NEUTRAL if expression == OWN else expression))
+            choice = int(face) if str(face).isdigit() else face
+            result = editor(photo, wanted.with_strengths(mouth=mouth, eyes=eyes), strength, face=choice)
         except LeedHubError as error:
             raise told(error) from error
-        return saved(
-            result, f"{Path(photo).stem}_edited.png"
-        ), f"Faces found by: {result.detector}. {result.note}".rstrip()
+        file = served_file(f"{Path(photo).stem}_edited.png")
+        save_edited(result.image, file, software=editor.software)
+        return file, result.note
+
+    def neutralize(photo: str, consent: bool, face: str = "largest"):
+        """Take the expression off a face; returns the marked PNG file and a note.
+
+        Args:
+            photo: whose face is edited.
+            consent: that you may use this picture.
+            face: "largest", "all", or a number, 0 being the largest.
+        """
+        return edit(photo, None, 0.0, consent, face, NEUTRAL)
 
     with gr.Tab("Photo"), gr.Row():
-        portrait, own = gr.State(None, time_to_live=600), gr.State(None, time_to_live=600)
-        with gr.Column(scale=3):
+        portrait, own = gr.State(None, time_to_live=KEPT_S), gr.State(None, time_to_live=KEPT_S)
+        with gr.Column(scale=3, elem_classes="shown"):
             result = gr.ImageSlider(
-                show_label=False, elem_id="photo-result", height=460, max_height=460, slider_position=50, format="jpeg"
+                show_label=False,
+                elem_id="photo-result",
+                height=460,
+                max_height=460,
+                slider_position=15,
+                format="jpeg",
+                buttons=[],
             )
-            note = gr.Markdown(elem_id="photo-note")
+            note = gr.Markdown(elem_id="photo-note", elem_classes="note")
         with gr.Column(scale=2):
             photo = face_image("Your photo", "photo-source")
             consent = gr.Checkbox(label=CONSENT, elem_id="photo-consent")
+            faces = gr.Gallery(
+                label="Whose face",
+                visible=False,
+                elem_id="photo-faces",
+                columns=5,
+                height=130,
+                allow_preview=False,
+                format="jpeg",
+                interactive=False,
+                buttons=[],
+            )
             expression = gr.Radio(
-                [*((name.capitalize(), name) for name in editor.presets), ("My own picture", OWN)],
-                value="smile" if "smile" in editor.presets else "neutral",
+                names,
+                value="smile" if "smile" in editor.presets else NEUTRAL,
                 label="Expression",
                 elem_id="photo-expression",
             )
@@ -221,29 +359,148 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
                 eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", elem_id="photo-eyes", min_width=120)
             with gr.Accordion("Fine control", open=False, visible=bool(editor.sliders)):
                 slides = [gr.Slider(-1, 1, 0, step=0.05, label=name.capitalize()) for name in editor.sliders]
-            with gr.Accordion("The expression of another picture", open=False):
-                reference = face_image("Reference: whose expression your photo takes", "photo-reference")
-            face = gr.Radio(
-                [("the largest face", "largest"), ("all faces", "all")], value="largest", label="If there are several"
-            )
+            with gr.Accordion("Mix", open=False):
+                others = [("nothing", NOTHING), *names]
+                blend = gr.Dropdown(others, value=NOTHING, label="Mix with", elem_id="photo-blend")
+                share = gr.Slider(0, 1, 0.5, step=0.05, label="How much of it", elem_id="photo-share")
+                eyes_from = gr.Dropdown(
+                    [("the same expression", NOTHING), *names],
+                    value=NOTHING,
+                    label="Eyes and brows from",
+                    elem_id="photo-eyes-from",
+                )
+            with gr.Accordion("My own expression", open=False):
+                reference = face_image("A picture of it", "photo-reference")
+                with gr.Row():
+                    load = gr.UploadButton("Open a saved one", file_types=[".json"], size="sm", elem_id="photo-load")
+                    keep = gr.Button("Save this one", size="sm", elem_id="photo-keep")
             save = gr.Button("Save full size", variant="primary", elem_id="photo-save")
-            file = gr.File(label="Edited photo (PNG, marked as AI-edited)", elem_id="photo-file")
+            with gr.Row():
+                strip = gr.Button("All expressions", size="sm", elem_id="photo-strip", min_width=80)
+                gif = gr.Button("GIF", size="sm", elem_id="photo-gif", min_width=80)
+                video = gr.Button("Video", size="sm", elem_id="photo-video", min_width=80)
+            file = gr.File(label="Your file, marked as AI-edited", elem_id="photo-file", visible=False)
 
-        wanted = [expression, own, mouth, eyes, *slides]
+        wanted = [expression, blend, share, eyes_from, own, mouth, eyes, *slides]
         controls = [portrait, consent, strength, *wanted]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        photo.input(opened, [photo, face, consent, strength, *wanted], [portrait, result, note], **quiet)
-        face.input(opened, [photo, face, consent, strength, *wanted], [portrait, result, note], **quiet)
-        reference.input(read_reference, reference, [own, expression, note], **quiet).then(
-            draw, controls, [result, note], **quiet
-        )
-        for control in (consent, expression, strength, mouth, eyes, *slides):
+        seen = [portrait, result, note, faces]
+        face = gr.Textbox("largest", visible=False)  # for clients
+        photo.input(opened, [photo, face, consent, strength, *wanted], seen, **quiet)
+        faces.select(choose, [photo, consent, strength, *wanted], seen, **quiet)
+        for read in (reference.input, load.upload):
+            read(read_reference, reference if read is reference.input else load, [own, expression, note], **quiet).then(
+                draw, controls, [result, note], **quiet
+            )
+        for control in (consent, expression, strength, blend, share, eyes_from, mouth, eyes, *slides):
             control.input(draw, controls, [result, note], trigger_mode="always_last", **quiet)
-        save.click(whole, controls, file, api_visibility="private")
-        gr.Button(visible=False).click(
-            edit, [photo, reference, strength, consent, face, expression, mouth, eyes], [file, note], api_name="edit"
-        )
+        for button, made in (
+            (save, save_whole),
+            (strip, save_strip),
+            (gif, save_moving(".gif")),
+            (video, save_moving(".mp4")),
+            (keep, save_expression),
+        ):
+            button.click(saver(made), controls, [file, note], api_visibility="private", show_progress_on=[button])
+        api = gr.Button(visible=False)
+        asked = [photo, reference, strength, consent, face, expression, mouth, eyes]
+        api.click(edit, asked, [file, note], api_name="edit")
+        api.click(neutralize, [photo, consent, face], [file, note], api_name="neutralize")
     demo.load(example, wanted, [portrait, result, note], **quiet)
+    return consent
+
+
+def live_tab(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Checkbox:
+    """A webcam that wears an expression, or tells what one looks like.
+
+    Returns the box by which the visitor consents.
+    """
+
+    def look(
+        photo: np.ndarray | None,
+        view: Live | None,
+        consent: bool,
+        name: str,
+        strength: float,
+        mouth: float,
+        eyes: float,
+    ):
+        """One frame: what is shown, what was read, and what follows the face."""
+        if photo is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        if consent is not True:
+            return gr.skip(), f"**Please confirm first:** {CONSENT}", view
+        view = view or Live(LiveView(editor, recognizer))
+        if name == READ:
+            prediction = view.view.read(photo, time.monotonic())
+            view.shown, view.is_edited = photo, False
+            text = NO_FACE if prediction is None else ", ".join(f"{n} {s:.0%}" for n, s in prediction.top(3))
+            return photo, f"You look like: {text}" if prediction else text, view
+        expression = editor.expression(name).with_strengths(mouth=mouth, eyes=eyes)
+        shown = view.view.edit(photo, time.monotonic(), expression, strength)
+        view.shown, view.is_edited = shown, True
+        return shown, NO_FACE if view.view.face.place is None else "", view
+
+    def snapshot(view: Live | None):
+        """The picture that was shown last, as a file."""
+        if view is None or view.shown is None:
+            return gr.skip(), "Start the camera first."
+        file = served_file("snapshot.png")
+        if view.is_edited:
+            save_edited(Image.fromarray(view.shown), file, software=editor.software)
+        else:
+            Image.fromarray(view.shown).save(file)
+        return gr.File(file, visible=True), ""
+
+    with gr.Tab("Live"), gr.Row():
+        view = gr.State(None, time_to_live=KEPT_S)
+        with gr.Column(scale=3, elem_classes="shown"):
+            shown = gr.Image(
+                str(EXAMPLES / "happiness.png"),
+                show_label=False,
+                format="jpeg",
+                streaming=True,
+                interactive=False,
+                elem_id="live-shown",
+                height=460,
+                buttons=[],
+            )
+            note = gr.Markdown(elem_id="live-note", elem_classes="note")
+        with gr.Column(scale=2):
+            camera = gr.Image(
+                sources=["webcam"],
+                type="numpy",
+                streaming=True,
+                label="Camera",
+                elem_id="live-camera",
+                height=200,
+                webcam_options=gr.WebcamOptions(constraints={"video": {"width": 640, "height": 480}}),
+            )
+            consent = gr.Checkbox(label=CONSENT, elem_id="live-consent")
+            expression = gr.Radio(
+                [*((name.capitalize(), name) for name in editor.presets), ("What do I look like?", READ)],
+                value="smile" if "smile" in editor.presets else NEUTRAL,
+                label="Expression",
+                elem_id="live-expression",
+            )
+            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="live-strength")
+            with gr.Row():
+                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", min_width=120)
+                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", min_width=120)
+            take = gr.Button("Take a picture", variant="primary", elem_id="live-snapshot")
+            file = gr.File(label="Your picture", elem_id="live-file", visible=False)
+        camera.stream(
+            look,
+            [camera, view, consent, expression, strength, mouth, eyes],
+            [shown, note, view],
+            stream_every=0.1,
+            time_limit=KEPT_S,
+            concurrency_limit=4,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        take.click(snapshot, view, [file, note], api_visibility="private")
+    return consent
 
 
 def classify_tab(recognizer: ExpressionRecognizer) -> None:
@@ -296,10 +553,14 @@ def classify_tab(recognizer: ExpressionRecognizer) -> None:
 
 def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Blocks:
     """The page around two loaded pipelines."""
-    with gr.Blocks(title="leed_hub", delete_cache=(300, 300), analytics_enabled=False) as demo:
+    with gr.Blocks(title="leed_hub", delete_cache=(KEPT_S // 2, KEPT_S // 2), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
-        photo_tab(editor, demo)
+        consents = [photo_tab(editor, demo), live_tab(editor, recognizer)]
         classify_tab(recognizer)
+        for consent in consents:  # given once, for all tabs
+            for other in consents:
+                if other is not consent:
+                    consent.input(lambda given: given, consent, other, queue=False, api_visibility="private")
     return demo
 
 
@@ -336,7 +597,14 @@ def main() -> None:
         ExpressionEditor.from_pretrained(os.environ.get("LEED_HUB_EDITOR")),
         ExpressionRecognizer.from_pretrained(os.environ.get("LEED_HUB_RECOGNIZER")),
     )
-    demo.queue(max_size=16).launch(max_file_size="20mb", run_history=False, allowed_paths=[str(EXAMPLES)])
+    demo.queue(max_size=16).launch(
+        mcp_server=find_spec("mcp") is not None,
+        max_file_size="20mb",
+        run_history=False,
+        css=CSS,
+        theme=THEME,
+        allowed_paths=[str(EXAMPLES)],
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import missing, portrait
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,8 +50,20 @@ def photographs(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "source.png", folder / "happiness.png"
 
 
-@pytest.fixture
-def browser_page(page):
+@pytest.fixture(scope="session")
+def camera(tmp_path_factory) -> Path:
+    """What the browser's webcam films: a smile, 640x480, going to and fro."""
+    path = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    with open(path, "wb") as file:
+        for number in range(30):
+            frame = Image.new("RGB", (640, 480), (90, 110, 90))
+            frame.paste(portrait("happiness").resize((380, 380)), (130 + 4 * abs(number - 15), 60))
+            frame.save(file, "JPEG")
+    return path
+
+
+@pytest.fixture(scope="module")  # not for the session: while it runs, no test can run an event loop of its own
+def browser(camera):
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -58,8 +71,29 @@ def browser_page(page):
     with playwright.sync_playwright() as driver:
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
                  "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
-        browser = driver.chromium.launch(executable_path=chromium, args=quiet)
-        view = browser.new_page(viewport={"width": 1280, "height": 1400})
-        view.goto(page)
-        yield view
+        filmed = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+                  f"--use-file-for-fake-video-capture={camera}"]  # fmt: skip
+        browser = driver.chromium.launch(executable_path=chromium, args=quiet + filmed)
+        yield browser
         browser.close()
+
+
+def opened(browser, page: str, **size):
+    """The page in a window of its own; what goes wrong in its scripts fails the test."""
+    context = browser.new_context(viewport=size, permissions=["camera"])
+    view, errors = context.new_page(), []
+    view.on("pageerror", lambda error: errors.append(error))
+    view.goto(page)
+    yield view
+    context.close()
+    assert not errors
+
+
+@pytest.fixture
+def browser_page(browser, page):
+    yield from opened(browser, page, width=1280, height=1400)
+
+
+@pytest.fixture
+def phone(browser, page):
+    yield from opened(browser, page, width=390, height=844)

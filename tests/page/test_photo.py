@@ -1,13 +1,19 @@
 """The Photo tab as a visitor uses it, in headless Chromium; real weights, real faces."""
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from browser import shown, wait_for_another
 from PIL import Image
 
+from leed_hub import ExpressionEditor
+from leed_hub.media import video
 from leed_hub.media.provenance import is_marked_edited
+from leed_hub.pipelines.expressions import Expression
 
 
 def test_on_opening_one_sees_a_finished_edit(browser_page):
@@ -27,11 +33,7 @@ def test_a_visitor_with_one_photo_smiles_after_two_clicks_and_gets_a_marked_file
     assert shown(view) == example  # nothing is edited before the visitor has agreed, and nothing is lost
     view.locator("#photo-consent input").check()
     wait_for_another(view, example)
-    view.locator("#photo-save").click()
-    with view.expect_download() as download:
-        view.locator("#photo-file a").first.click()
-    assert download.value.suggested_filename == "source_edited.png"
-    download.value.save_as(tmp_path / "edited.png")
+    assert download(view, "#photo-save", tmp_path / "edited.png") == "source_edited.png"
     assert is_marked_edited(tmp_path / "edited.png")
     before = np.asarray(Image.open(source).convert("RGB")).astype(int)
     after = np.asarray(Image.open(tmp_path / "edited.png")).astype(int)
@@ -56,13 +58,126 @@ def test_every_control_draws_anew(browser_page):
     wait_for_another(view, picture)
 
 
+def test_an_expression_is_mixed_and_eyes_are_taken_from_another(browser_page):
+    view = browser_page
+    picture = shown(view)
+    view.get_by_text("Mix", exact=True).click()
+    for box in ("Mix with", "Eyes and brows from"):
+        view.get_by_label(box).click()
+        view.get_by_role("option", name="Surprise").click()
+        picture = wait_for_another(view, picture)
+
+
 def test_the_visitors_own_reference_is_worn(browser_page, photographs):
     view = browser_page
     picture = shown(view)
-    view.get_by_text("The expression of another picture").click()
+    view.get_by_text("My own expression").click()
     view.locator("#photo-reference input[type=file]").set_input_files(photographs[1])
     view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
     assert shown(view) == picture
     view.locator("#photo-consent input").check()
     wait_for_another(view, picture)
-    assert view.get_by_label("My own picture").is_checked()
+    assert view.get_by_label("My own", exact=True).is_checked()
+
+
+def download(view, button: str, path: Path) -> str:
+    """Save what a button makes; returns the name it is given."""
+    view.locator(button).click()
+    link = view.locator("#photo-file a").first
+    link.wait_for(timeout=120_000)
+    with view.expect_download() as given:
+        link.click()
+    given.value.save_as(path)
+    return given.value.suggested_filename
+
+
+def test_an_expression_is_saved_and_opened_again(browser_page, tmp_path):
+    view = browser_page
+    picture = shown(view)
+    view.get_by_label("Surprise").check()
+    surprise = wait_for_another(view, picture)
+    view.get_by_text("My own expression").click()
+    assert download(view, "#photo-keep", tmp_path / "mine.json") == "expression.json"
+    editor = ExpressionEditor.from_pretrained()
+    assert torch.allclose(Expression.load(tmp_path / "mine.json").mouth, editor.expression("surprise").mouth)
+    view.locator("#photo-consent input").check()
+    view.get_by_label("Neutral").check()
+    neutral = wait_for_another(view, surprise)
+    view.locator("#photo-load input[type=file]").set_input_files(tmp_path / "mine.json")
+    wait_for_another(view, neutral)
+    assert view.get_by_label("My own", exact=True).is_checked()
+
+
+def test_all_expressions_at_once_and_a_gif_and_a_video_are_made(browser_page, tmp_path):
+    view = browser_page
+    shown(view)
+    assert download(view, "#photo-strip", tmp_path / "strip.png") == "source_expressions.png"
+    assert is_marked_edited(tmp_path / "strip.png")
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.width == 9 * 192
+    view.reload()
+    shown(view)
+    assert download(view, "#photo-gif", tmp_path / "smile.gif") == "source_edited.gif"
+    assert is_marked_edited(tmp_path / "smile.gif")
+    view.reload()
+    shown(view)
+    assert download(view, "#photo-video", tmp_path / "smile.mp4") == "source_edited.mp4"
+    assert video.is_marked_edited(tmp_path / "smile.mp4")
+
+
+def test_of_several_faces_the_visitor_chooses(browser_page, photographs, tmp_path):
+    both = Image.new("RGB", (1024, 512))
+    for place, photo in zip((0, 512), photographs, strict=True):
+        both.paste(Image.open(photo), (place, 0))
+    both.save(tmp_path / "both.png")
+    view = browser_page
+    picture = shown(view)
+    view.locator("#photo-source input[type=file]").set_input_files(tmp_path / "both.png")
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#photo-consent input").check()
+    view.get_by_label("Surprise").check()
+    picture = wait_for_another(view, picture)
+    changed = []
+    for number in (1, 2, 0):
+        view.locator("#photo-faces button.thumbnail-item").nth(number).click()
+        picture = wait_for_another(view, picture)
+        before, after = (np.asarray(Image.open(io.BytesIO(view.request.get(url).body())).convert("RGB")).astype(int)
+                         for url in picture.split(","))  # fmt: skip
+        change = np.abs(after - before).max(axis=2) > 40
+        half = change.shape[1] // 2
+        changed.append((bool(change[:, :half].sum() > 50), bool(change[:, half:].sum() > 50)))
+    assert sorted(changed[:2]) == [(False, True), (True, False)] and changed[2] == (True, True)
+
+
+def test_on_a_phone_the_picture_stays_in_view_and_nothing_is_cut_off(phone):
+    shown(phone)
+    phone.mouse.wheel(0, 900)
+    phone.wait_for_function("window.scrollY > 500")
+    place = phone.locator("#photo-result").bounding_box()
+    assert -5 <= place["y"] <= 20 and place["height"] < 0.45 * 844
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    targets = [
+        place["height"]
+        for target in phone.locator("button:not(footer *), label:has(input)").all()
+        if target.is_visible() and (place := target.bounding_box())
+    ]
+    assert min(targets) >= 43
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_keeps_people_with_impairments_out(theme, phone, page):
+    Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
+    phone.goto(f"{page}/?__theme={theme}")
+    shown(phone)
+    for name in ("Fine control", "Mix", "My own expression"):
+        phone.get_by_text(name, exact=True).click()
+    faults = []
+    for tab in phone.get_by_role("tab").all():
+        tab.click()
+        phone.wait_for_timeout(500)
+        faults += [
+            (tab.inner_text(), fault["id"], [node["html"] for node in fault["nodes"]])
+            for fault in Axe().run(phone).response["violations"]
+            if fault["impact"] in ("critical", "serious")
+        ]
+    assert not faults

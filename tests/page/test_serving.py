@@ -30,7 +30,7 @@ def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     source, reference = (handle_file(str(path)) for path in photographs)
     file, note = client.predict(source, reference, 1.0, True, api_name="/edit")
     assert is_marked_edited(file)
-    assert "yunet" in note
+    assert note == ""
     smile, _ = client.predict(source, None, 1.0, True, expression="smile", api_name="/edit")
     mouth, _ = client.predict(source, None, 1.0, True, expression="smile", eyes=0.0, api_name="/edit")
     both, _ = client.predict(source, reference, 1.0, True, expression="anger", api_name="/edit")
@@ -41,6 +41,41 @@ def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     assert bars["label"] == faces[0]["label"] == max(faces[0]["scores"], key=faces[0]["scores"].get)
     with pytest.raises(AppError, match="confirm that you may use"):
         client.predict(source, reference, 1.0, False, api_name="/edit")
+
+
+def test_a_face_is_neutralised_and_another_than_the_largest_chosen(page, photographs):
+    client, smile = Client(page, verbose=False), handle_file(str(photographs[1]))
+    file, _ = client.predict(smile, True, api_name="/neutralize")
+    same, _ = client.predict(smile, None, 0.0, True, expression="neutral", api_name="/edit")
+    assert is_marked_edited(file)
+    assert np.array_equal(np.asarray(Image.open(file)), np.asarray(Image.open(same)))
+    with pytest.raises(AppError, match="no face number 1"):
+        client.predict(smile, True, "1", api_name="/neutralize")
+
+
+def test_an_assistant_finds_the_tools_described_and_uses_them(page, photographs):
+    """By the Model Context Protocol; a picture comes within the call, and addresses are not read here either."""
+    mcp, http = pytest.importorskip("mcp"), pytest.importorskip("mcp.client.streamable_http")
+    photo = "data:image/png;base64," + base64.b64encode(photographs[0].read_bytes()).decode()
+
+    async def talk():
+        async with (
+            http.streamablehttp_client(f"{page}/gradio_api/mcp/") as (reading, writing, _),
+            mcp.ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            told = await session.call_tool("neutralize", {"photo": photo, "consent": True})
+            refused = await session.call_tool("neutralize", {"photo": "http://127.0.0.1:9/a.png", "consent": True})
+            return tools, told, refused
+
+    tools, told, refused = asyncio.run(talk())
+    assert {"edit", "neutralize"} <= tools.keys()
+    assert all(tool.description.strip() for tool in tools.values())
+    described = tools["edit"].inputSchema["properties"]
+    assert described["strength"]["description"] == "0 neutral, 1 as the reference, up to 2."
+    assert not told.isError and "_edited.png" in told.content[0].text
+    assert refused.isError and "addresses are not read" in refused.content[0].text
 
 
 @pytest.mark.parametrize("kind", ["text", "truncated", "no face"])

@@ -1,0 +1,43 @@
+"""The Live tab, its webcam played by a film."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from leed_hub.media.provenance import is_marked_edited
+
+
+def started(view) -> None:
+    view.get_by_role("tab", name="Live").click()
+    view.locator("#live-camera").get_by_text("Click to Access Webcam").click()
+    view.get_by_label("capture photo").click()
+
+
+def picture(view) -> str:
+    return view.locator("#live-shown img").get_attribute("src")
+
+
+def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(browser_page, tmp_path):
+    view = browser_page
+    view.locator("#photo-result img").first.wait_for(timeout=60_000)
+    started(view)
+    view.locator("#live-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    placeholder = picture(view)
+    view.locator("#live-consent input").check()
+    for _ in range(3):  # frame after frame
+        before = picture(view)
+        view.wait_for_function("src => document.querySelector('#live-shown img').src != src", arg=before)
+    assert picture(view) != placeholder and view.locator("#live-note").inner_text().strip(" 0123456789.s") == ""
+    view.get_by_label("What do I look like?").check()
+    view.locator("#live-note").get_by_text("You look like: happiness").wait_for(timeout=30_000)
+    view.get_by_label("Surprise").check()
+    view.locator("#live-note").get_by_text("You look like").wait_for(state="hidden")
+    view.locator("#live-snapshot").click()
+    with view.expect_download() as given:
+        view.locator("#live-file a").first.click()
+    given.value.save_as(Path(tmp_path, "snapshot.png"))
+    assert is_marked_edited(tmp_path / "snapshot.png")
+    with Image.open(tmp_path / "snapshot.png") as image:
+        assert image.size == (640, 480)
+    view.get_by_role("tab", name="Photo").click()
+    assert view.locator("#photo-consent input").is_checked()  # given once
