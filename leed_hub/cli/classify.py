@@ -107,7 +107,7 @@ class PredictionCount:
 
         predictions: Any = classify_many(recognizer, pictures, batch_size=self.batch_size, workers=self.workers)
         with (
-            progress_bar("Pictures", len(pictures), is_shown=shows_bar and len(pictures) > 1) as advance,
+            progress_bar("Pictures", is_shown=shows_bar and len(pictures) > 1) as on_progress,
             closing(predictions),
         ):
             for prediction in predictions:
@@ -124,7 +124,7 @@ class PredictionCount:
                     self.without_face += 1
                     if prediction.picture in self.named:
                         print(f"{shown(prediction.picture.name)}: no face found.", file=sys.stderr)
-                advance()
+                on_progress(self.pictures, len(pictures))
 
 
 def printed_rows(prediction: "PicturePrediction") -> list[dict]:
@@ -181,7 +181,7 @@ def classify_video(
         total = frames.n_frames and -(-frames.n_frames // every)
         with (
             video_classification.frame_table(output, recognizer.labels) as table,
-            progress_bar("Frames", total) as advance,
+            progress_bar("Frames") as on_progress,
         ):
             for prediction in predictions:
                 table.write(prediction)
@@ -189,7 +189,7 @@ def classify_video(
                     chart.add(prediction.time_s, prediction.face.scores if prediction.face else None)
                 count += 1
                 without_face += prediction.face is None
-                advance()
+                on_progress(count, total)
         print(f"Wrote {shown(output)} ({count} frames).")
         if chart:
             chart.save()
