@@ -13,7 +13,10 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -37,6 +40,7 @@ except ImportError:
 EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
 OWN = "my own picture"  # the expression of the visitor's reference
+TRIAL_S, TRIAL_WORDS = 2, "two"
 PREVIEW_SIDE = 900  # pixels; what is shown while controls move is at most so large
 LIMITS = (
     "What a face *looks like* in one picture, not what the person feels. Not for decisions about people: using emotion "
@@ -75,9 +79,67 @@ def face_image(label: str, elem_id: str) -> FaceImage:
     )
 
 
+class FaceFile(gr.File):
+    """Uploads as the files they are, and only those: our own readers tell what is in them."""
+
+    is_template = True
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if "://" in str(url_or_file_path):
+            raise gr.Error("Upload the file; addresses are not read.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def preprocess(self, payload):
+        """The path, or the paths; gradio would refuse all for one whose name has another ending."""
+        if payload is None:
+            return None
+        return payload.path if self.file_count == "single" else [file.path for file in payload.root]
+
+
 def told(error: LeedHubError) -> gr.Error:
     """Our own errors carry a sentence for the user."""
     return gr.Error(str(error), print_exception=False)
+
+
+class Cancelled(Exception):
+    """The visitor wants no more of it."""
+
+
+class Jobs:
+    """What is being made, so that it ends when its visitor presses Cancel or leaves: gradio lets threads run on."""
+
+    def __init__(self):
+        self._running: dict[Event, str] = {}  # to whom it belongs
+
+    def cancel(self, request: gr.Request) -> None:
+        """End all of a visitor's."""
+        for is_cancelled, session in list(self._running.items()):
+            if session == request.session_hash:
+                is_cancelled.set()
+
+    @contextmanager
+    def job(self, request: gr.Request, progress: gr.Progress) -> Iterator[Callable[[int, int | None], None]]:
+        """Gives what is told how much is done, and of how much; it raises `Cancelled`."""
+        is_cancelled = Event()
+
+        def on_progress(done: int, total: int | None) -> None:
+            if is_cancelled.is_set():
+                raise Cancelled
+            progress((done, total), unit="frames")
+
+        self._running[is_cancelled] = request.session_hash
+        try:
+            yield on_progress
+        finally:
+            del self._running[is_cancelled]
+
+
+def has_expired(*uploads: str | None) -> bool:
+    """Whether one of these files has been deleted since it came."""
+    return not all(os.path.exists(upload) for upload in uploads if upload)
+
+
+EXPIRED = "**Your upload has been deleted, as all are after a few minutes; choose the file again.**"
 
 
 class Portrait:
@@ -246,6 +308,133 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
     demo.load(example, wanted, [portrait, result, note], **quiet)
 
 
+def video_tab(editor: ExpressionEditor, demo: gr.Blocks) -> None:
+    """A video, or a picture that comes to life; a trial on its beginning first, then the whole."""
+    jobs = Jobs()
+
+    def edited(source: str, reference: str, strength: float, mouth: float, eyes: float, face: str, **options):
+        """The marked mp4 file, named after its source, and a note."""
+        file = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{Path(source).stem}_edited.mp4"
+        result = editor.edit_video(
+            source, reference, file, strength=strength, mouth=mouth, eyes=eyes, face=face, **options
+        )
+        note = f"{result.frames} frames, {'with' if result.sound else 'without'} sound."
+        if result.frames_without_face:
+            note += f" {result.frames_without_face} of them show no face and are as they were."
+        return str(file), note
+
+    def edit_video(
+        source: str,
+        reference: str | None,
+        strength: float,
+        consent: bool,
+        face: str = "largest",
+        expression: str = OWN,
+        mouth: float = 1.0,
+        eyes: float = 1.0,
+        request: gr.Request = None,
+        progress=gr.Progress(),  # noqa: B008
+    ):
+        """Edit a video by a picture, a video or an expression's name, or bring a picture to life by a video.
+
+        Returns the marked mp4 file, which has the source's sound, and a note.
+
+        Args:
+            source: whose face is edited: a video or a picture.
+            reference: whose expression it takes: a picture or a video; without one, `expression` says.
+            strength: 0 neutral, 1 as the reference, up to 2.
+            consent: that you may use these files.
+            face: "largest" or "all".
+            expression: "neutral", "smile" and so on.
+            mouth: strength of the mouth alone.
+            eyes: strength of eyes and brows alone.
+        """
+        if consent is not True:  # a client may send anything, such as the word "false"
+            raise gr.Error("Please confirm that you may use these files.", print_exception=False)
+        if not source or (expression == OWN and not reference):
+            raise gr.Error("Please choose a video and a reference or expression.", print_exception=False)
+        try:
+            with jobs.job(request, progress) as on_progress:
+                return edited(source, reference or expression, strength, mouth, eyes, face, on_progress=on_progress)
+        except LeedHubError as error:
+            raise told(error) from error
+
+    def on_page(
+        seconds: float | None, source, reference, strength, consent, face, expression, mouth, eyes,
+        request: gr.Request, progress=gr.Progress(),  # noqa: B008
+    ):  # fmt: skip
+        """The same for a visitor: where there is no result, a note says why, and the last one stays."""
+        if not source:
+            return gr.skip(), "Choose a video to begin."
+        if consent is not True:
+            return gr.skip(), f"**Please confirm first:** {CONSENT}"
+        wanted = reference if expression == OWN else expression
+        if not wanted:
+            return gr.skip(), "**Choose the picture or video whose expression shall be taken, or another expression.**"
+        if has_expired(source, reference):
+            return gr.skip(), EXPIRED
+        try:
+            with jobs.job(request, progress) as on_progress:
+                file, note = edited(
+                    source, wanted, strength, mouth, eyes, face, seconds=seconds, on_progress=on_progress
+                )
+        except LeedHubError as error:
+            return gr.skip(), f"**{error}**"
+        except Cancelled:
+            return gr.skip(), gr.skip()  # `on_cancel` says so
+        return file, f"{note} Download it within five minutes; then it is deleted."
+
+    def on_cancel(request: gr.Request) -> str:
+        jobs.cancel(request)
+        return "Cancelled."
+
+    with gr.Tab("Video"), gr.Row():
+        with gr.Column(scale=3):
+            result = gr.Video(
+                label="Edited video (marked as AI-edited)", elem_id="video-result", height=460, interactive=False,
+                autoplay=True, buttons=["download"],
+            )  # fmt: skip
+            note = gr.Markdown(
+                "Choose a video, or a photo that shall take the expression of a video.",
+                label="Note",
+                elem_id="video-note",
+            )
+        with gr.Column(scale=2):
+            source = FaceFile(label="Your video or photo", elem_id="video-source", height=120)
+            consent = gr.Checkbox(label=CONSENT, elem_id="video-consent")
+            expression = gr.Radio(
+                [*((name.capitalize(), name) for name in editor.presets), ("My own picture or video", OWN)],
+                value="smile" if "smile" in editor.presets else "neutral",
+                label="Expression",
+                elem_id="video-expression",
+            )
+            with gr.Accordion("The expression of another picture or video", open=False):
+                reference = FaceFile(
+                    label="Reference: whose expression your video takes", elem_id="video-reference", height=120
+                )
+            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="video-strength")
+            with gr.Row():
+                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", min_width=120)
+                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", min_width=120)
+            face = gr.Radio(
+                [("the largest face", "largest"), ("all faces", "all")], value="largest", label="If there are several"
+            )
+            with gr.Row():
+                trial = gr.Button(f"Try the first {TRIAL_WORDS} seconds", elem_id="video-trial", min_width=160)
+                whole = gr.Button("Edit the whole video", variant="primary", elem_id="video-whole", min_width=160)
+            cancel = gr.Button("Cancel", elem_id="video-cancel")
+
+        wanted = [source, reference, strength, consent, face, expression, mouth, eyes]
+        shown = {"show_progress_on": result, "api_visibility": "private", "trigger_mode": "once"}
+        reference.upload(lambda: OWN, None, expression, show_progress="hidden", api_visibility="private")
+        # A trial need not wait for another visitor's whole video.
+        on_trial = trial.click(on_page, [gr.State(TRIAL_S), *wanted], [result, note], concurrency_id="trial", **shown)
+        on_whole = whole.click(on_page, [gr.State(None), *wanted], [result, note], **shown)
+        cancel.click(on_cancel, None, note, cancels=[on_trial, on_whole], queue=False, api_visibility="private")
+        gr.Button(visible=False).click(edit_video, wanted, [result, note], api_name="edit_video")
+    demo.unload(jobs.cancel)
+
+
 def classify_tab(recognizer: ExpressionRecognizer) -> None:
     """A picture in, every face's apparent expression out."""
 
@@ -299,6 +488,7 @@ def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr
     with gr.Blocks(title="leed_hub", delete_cache=(300, 300), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
         photo_tab(editor, demo)
+        video_tab(editor, demo)
         classify_tab(recognizer)
     return demo
 
@@ -336,7 +526,7 @@ def main() -> None:
         ExpressionEditor.from_pretrained(os.environ.get("LEED_HUB_EDITOR")),
         ExpressionRecognizer.from_pretrained(os.environ.get("LEED_HUB_RECOGNIZER")),
     )
-    demo.queue(max_size=16).launch(max_file_size="20mb", run_history=False, allowed_paths=[str(EXAMPLES)])
+    demo.queue(max_size=16).launch(max_file_size="100mb", run_history=False, allowed_paths=[str(EXAMPLES)])
 
 
 if __name__ == "__main__":

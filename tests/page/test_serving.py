@@ -19,7 +19,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import FaceImage
+from app import FaceFile, FaceImage
 from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[2]
@@ -67,14 +67,19 @@ def test_no_picture_is_kept_or_offered_for_sharing(page):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/face.png", "https://example.org/face.png"])
-def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch):
+@pytest.mark.parametrize("upload", [FaceImage, FaceFile])
+def test_an_address_in_place_of_an_upload_is_not_fetched(upload, url, page, monkeypatch):
     fetched = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.5)
         address = url.format(port=listener.getsockname()[1])
-        picture = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        client = Client(page, verbose=False)
         with pytest.raises(AppError, match="addresses are not read"):
-            Client(page, verbose=False).predict(picture, api_name="/classify")
+            if upload is FaceImage:
+                client.predict(file, None, 1.0, True, api_name="/edit")
+            else:
+                client.predict(file, None, 1.0, True, api_name="/edit_video")
         with pytest.raises(TimeoutError):
             fetched.append(listener.accept())
 
@@ -83,7 +88,7 @@ def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch)
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
     with pytest.raises(gr.Error, match="addresses are not read"):
-        asyncio.run(FaceImage().async_move_resource_to_block_cache(address))
+        asyncio.run(upload().async_move_resource_to_block_cache(address))
     assert fetched == []
 
 
