@@ -37,8 +37,6 @@ def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     assert np.array_equal(np.asarray(Image.open(both)), np.asarray(Image.open(file)))  # a reference goes before a name
     pictures = [np.asarray(Image.open(path)) for path in (file, smile, mouth)]
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
-    boxes, bars, faces = client.predict(reference, api_name="/classify")
-    assert bars["label"] == faces[0]["label"] == max(faces[0]["scores"], key=faces[0]["scores"].get)
     with pytest.raises(AppError, match="confirm that you may use"):
         client.predict(source, reference, 1.0, False, api_name="/edit")
 
@@ -53,7 +51,7 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
     else:
         Image.new("RGB", (300, 300), (90, 120, 90)).save(bad)
     with pytest.raises(AppError) as error:
-        Client(page, verbose=False).predict(handle_file(str(bad)), api_name="/classify")
+        Client(page, verbose=False).predict(handle_file(str(bad)), None, 1.0, True, api_name="/edit")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
 
@@ -62,7 +60,7 @@ def test_no_picture_is_kept_or_offered_for_sharing(page):
     with urllib.request.urlopen(f"{page}/config") as answer:
         config = json.load(answer)
     drawn = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
-    assert drawn["classify-boxes"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
+    assert drawn["read-picture"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
     assert config["run_history"] is False
 
 
