@@ -14,23 +14,33 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
+from leed_hub.errors import BadVideoError, NoFaceError
 from leed_hub.faces.tracking import FaceChoice
-from leed_hub.media.images import load_image
+from leed_hub.media.images import is_animated, is_picture, load_image
 from leed_hub.media.provenance import save_edited
+from leed_hub.media.video import open_video
+from leed_hub.pipelines import video_classification
+from leed_hub.pipelines.batch import ENDINGS, PicturePrediction, classify_many
+from leed_hub.pipelines.boxes import draw_faces
 from leed_hub.pipelines.expressions import NEUTRAL, Expression
 from leed_hub.pipelines.live import LiveView
+from leed_hub.pipelines.recognizer import FacePrediction
 from leed_hub.pipelines.series import animate, expression_strip
+from leed_hub.pipelines.tables import PictureTable
 
 try:  # ZeroGPU lends a GPU for the length of one call
     import spaces
@@ -50,6 +60,11 @@ OWN = "own"  # the visitor's own expression, of a reference picture or a saved o
 NOTHING = "nothing"
 READ = "read"
 NO_FACE = "No face is seen. Turn towards the camera, with light on your face."
+EXPIRED = "**Your upload has been deleted, as all are after a few minutes; choose the file again.**"
+TRIAL_S, TRIAL_WORDS = 2, "two"
+FRAMES_READ = 10  # a second of a video: the expression of a face changes no faster
+COLUMNS = ["file", "face", "expression", "%"]
+MOST_NAMED = 8  # files that a note names
 PREVIEW_SIDE = 900  # pixels; what is shown while controls move is at most so large
 LIMITS = (
     "What a face *looks like* in one picture, not what the person feels. Not for decisions about people: using emotion "
@@ -112,9 +127,64 @@ def face_image(label: str, elem_id: str) -> FaceImage:
     )
 
 
+class FaceFile(gr.File):
+    """Uploads as the files they are, and only those: our own readers tell what is in them."""
+
+    is_template = True
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if "://" in str(url_or_file_path):
+            raise gr.Error("Upload the file; addresses are not read.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def preprocess(self, payload):
+        """The path, or the paths; gradio would refuse all for one whose name has another ending."""
+        if payload is None:
+            return None
+        return payload.path if self.file_count == "single" else [file.path for file in payload.root]
+
+
 def told(error: LeedHubError) -> gr.Error:
     """Our own errors carry a sentence for the user."""
     return gr.Error(str(error), print_exception=False)
+
+
+class Cancelled(Exception):
+    """The visitor wants no more of it."""
+
+
+class Jobs:
+    """What is being made, so that it ends when its visitor presses Cancel or leaves: gradio lets threads run on."""
+
+    def __init__(self):
+        self._running: dict[Event, str] = {}  # to whom it belongs
+
+    def cancel(self, request: gr.Request) -> None:
+        """End all of a visitor's."""
+        for is_cancelled, session in list(self._running.items()):
+            if session == request.session_hash:
+                is_cancelled.set()
+
+    @contextmanager
+    def job(self, request: gr.Request, progress: gr.Progress) -> Iterator[Callable[[int, int | None], None]]:
+        """Gives what is told how much is done, and of how much; it raises `Cancelled`."""
+        is_cancelled = Event()
+
+        def on_progress(done: int, total: int | None) -> None:
+            if is_cancelled.is_set():
+                raise Cancelled
+            progress((done, total), unit="frames")
+
+        self._running[is_cancelled] = request.session_hash
+        try:
+            yield on_progress
+        finally:
+            del self._running[is_cancelled]
+
+
+def has_expired(*uploads: str | None) -> bool:
+    """Whether one of these files has been deleted since it came."""
+    return not all(os.path.exists(upload) for upload in uploads if upload)
 
 
 class Portrait:
@@ -388,10 +458,8 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         face = gr.Textbox("largest", visible=False)  # for clients
         photo.input(opened, [photo, face, consent, strength, *wanted], seen, **quiet)
         faces.select(choose, [photo, consent, strength, *wanted], seen, **quiet)
-        for read in (reference.input, load.upload):
-            read(read_reference, reference if read is reference.input else load, [own, expression, note], **quiet).then(
-                draw, controls, [result, note], **quiet
-            )
+        for given, came in ((reference, reference.input), (load, load.upload)):
+            came(read_reference, given, [own, expression, note], **quiet).then(draw, controls, [result, note], **quiet)
         for control in (consent, expression, strength, blend, share, eyes_from, mouth, eyes, *slides):
             control.input(draw, controls, [result, note], trigger_mode="always_last", **quiet)
         for button, made in (
@@ -407,6 +475,137 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         api.click(edit, asked, [file, note], api_name="edit")
         api.click(neutralize, [photo, consent, face], [file, note], api_name="neutralize")
     demo.load(example, wanted, [portrait, result, note], **quiet)
+    return consent
+
+
+def video_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
+    """A video, or a picture that comes to life; a trial on its beginning first, then the whole.
+
+    Returns the box by which the visitor consents.
+    """
+    jobs = Jobs()
+
+    def edited(source: str, reference: str, strength: float, mouth: float, eyes: float, face: str, **options):
+        """The marked mp4 file, named after its source, and a note."""
+        file = served_file(f"{Path(source).stem}_edited.mp4")
+        result = editor.edit_video(
+            source, reference, file, strength=strength, mouth=mouth, eyes=eyes, face=face, **options
+        )
+        note = f"{result.frames} frames, {'with' if result.sound else 'without'} sound."
+        if result.frames_without_face:
+            note += f" {result.frames_without_face} of them show no face and are as they were."
+        return file, note
+
+    def edit_video(
+        source: str,
+        reference: str | None,
+        strength: float,
+        consent: bool,
+        face: str = "largest",
+        expression: str = OWN,
+        mouth: float = 1.0,
+        eyes: float = 1.0,
+        request: gr.Request = None,
+        progress=gr.Progress(),  # noqa: B008
+    ):
+        """Edit a video by a picture, a video or an expression's name, or bring a picture to life by a video.
+
+        Returns the marked mp4 file, which has the source's sound, and a note.
+
+        Args:
+            source: whose face is edited: a video or a picture.
+            reference: whose expression it takes: a picture or a video; without one, `expression` says.
+            strength: 0 neutral, 1 as the reference, up to 2.
+            consent: that you may use these files.
+            face: "largest" or "all".
+            expression: "neutral", "smile" and so on.
+            mouth: strength of the mouth alone.
+            eyes: strength of eyes and brows alone.
+        """
+        if consent is not True:  # a client may send anything, such as the word "false"
+            raise gr.Error("Please confirm that you may use these files.", print_exception=False)
+        if not source or (expression == OWN and not reference):
+            raise gr.Error("Please choose a video and a reference or expression.", print_exception=False)
+        try:
+            with jobs.job(request, progress) as on_progress:
+                return edited(source, reference or expression, strength, mouth, eyes, face, on_progress=on_progress)
+        except LeedHubError as error:
+            raise told(error) from error
+
+    def on_page(
+        seconds: float | None, source, reference, strength, consent, face, expression, mouth, eyes,
+        request: gr.Request, progress=gr.Progress(),  # noqa: B008
+    ):  # fmt: skip
+        """The same for a visitor: where there is no result, a note says why, and the last one stays."""
+        if not source:
+            return gr.skip(), "Choose a video to begin."
+        if consent is not True:
+            return gr.skip(), f"**Please confirm first:** {CONSENT}"
+        wanted = reference if expression == OWN else expression
+        if not wanted:
+            return gr.skip(), "**Choose the picture or video whose expression shall be taken, or another expression.**"
+        if has_expired(source, reference):
+            return gr.skip(), EXPIRED
+        try:
+            with jobs.job(request, progress) as on_progress:
+                file, note = edited(
+                    source, wanted, strength, mouth, eyes, face, seconds=seconds, on_progress=on_progress
+                )
+        except LeedHubError as error:
+            return gr.skip(), f"**{error}**"
+        except Cancelled:
+            return gr.skip(), gr.skip()  # `on_cancel` says so
+        return file, f"{note} Download it within five minutes; then it is deleted."
+
+    def on_cancel(request: gr.Request) -> str:
+        jobs.cancel(request)
+        return "Cancelled."
+
+    with gr.Tab("Video"), gr.Row():
+        with gr.Column(scale=3):
+            result = gr.Video(
+                label="Edited video (marked as AI-edited)", elem_id="video-result", height=460, interactive=False,
+                autoplay=True, buttons=["download"],
+            )  # fmt: skip
+            note = gr.Markdown(
+                "Choose a video, or a photo that shall take the expression of a video.",
+                label="Note",
+                elem_id="video-note",
+            )
+        with gr.Column(scale=2):
+            source = FaceFile(label="Your video or photo", elem_id="video-source", height=120)
+            consent = gr.Checkbox(label=CONSENT, elem_id="video-consent")
+            expression = gr.Radio(
+                [*((name.capitalize(), name) for name in editor.presets), ("My own picture or video", OWN)],
+                value="smile" if "smile" in editor.presets else "neutral",
+                label="Expression",
+                elem_id="video-expression",
+            )
+            with gr.Accordion("The expression of another picture or video", open=False):
+                reference = FaceFile(
+                    label="Reference: whose expression your video takes", elem_id="video-reference", height=120
+                )
+            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="video-strength")
+            with gr.Row():
+                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", min_width=120)
+                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", min_width=120)
+            face = gr.Radio(
+                [("the largest face", "largest"), ("all faces", "all")], value="largest", label="If there are several"
+            )
+            with gr.Row():
+                trial = gr.Button(f"Try the first {TRIAL_WORDS} seconds", elem_id="video-trial", min_width=160)
+                whole = gr.Button("Edit the whole video", variant="primary", elem_id="video-whole", min_width=160)
+            cancel = gr.Button("Cancel", elem_id="video-cancel")
+
+        wanted = [source, reference, strength, consent, face, expression, mouth, eyes]
+        shown = {"show_progress_on": result, "api_visibility": "private", "trigger_mode": "once"}
+        reference.upload(lambda: OWN, None, expression, show_progress="hidden", api_visibility="private")
+        # A trial need not wait for another visitor's whole video.
+        on_trial = trial.click(on_page, [gr.State(TRIAL_S), *wanted], [result, note], concurrency_id="trial", **shown)
+        on_whole = whole.click(on_page, [gr.State(None), *wanted], [result, note], **shown)
+        cancel.click(on_cancel, None, note, cancels=[on_trial, on_whole], queue=False, api_visibility="private")
+        gr.Button(visible=False).click(edit_video, wanted, [result, note], api_name="edit_video")
+    demo.unload(jobs.cancel)
     return consent
 
 
@@ -503,60 +702,228 @@ def live_tab(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.C
     return consent
 
 
-def classify_tab(recognizer: ExpressionRecognizer) -> None:
-    """A picture in, every face's apparent expression out."""
+class ReadFace(NamedTuple):
+    """A row of the Read tab's table.
 
-    @on_gpu
-    def classify(image: str):
-        """Read the apparent expression of every face; returns the picture with boxes, bars, and all numbers."""
-        if not image:
-            raise gr.Error("Please choose a picture.", print_exception=False)
+    Attributes:
+        name: of the file, or the time of a video's frame.
+        number: of the face in it, 0 the largest, as in the CSV file.
+        face: what was read of it.
+        picture: where it is; None for a video's frame.
+    """
+
+    name: str
+    number: int
+    face: FacePrediction
+    picture: PicturePrediction | None = None
+
+    def cells(self) -> list:
+        return [self.name, self.number, self.face.label, round(100 * self.face.scores[self.face.label])]
+
+    def drawn(self) -> Image.Image:
+        """The picture with all its faces, this one highlighted where there are several; small enough to show."""
+        faces = self.picture.faces
+        marked = draw_faces(
+            load_image(self.picture.picture), faces, highlighted=self.number if len(faces) > 1 else None
+        )
+        marked.thumbnail((2 * PREVIEW_SIDE, 2 * PREVIEW_SIDE))
+        return marked
+
+
+def read_tab(recognizer: ExpressionRecognizer, demo: gr.Blocks) -> None:
+    """The apparent expression of every face of pictures, or of one face over a video."""
+    jobs, labels = Jobs(), recognizer.labels
+
+    def pictures_read(files: list[str], on_progress: Callable) -> tuple[list[PicturePrediction], str]:
+        """What was read, and the table as a CSV file."""
+        table = served_file("expressions.csv")
+        predictions = []
+        with open(table, "w", encoding="utf-8", newline="") as file:
+            rows = PictureTable(file, labels)
+            for prediction in classify_many(recognizer, files):
+                rows.write(replace(prediction, picture=Path(prediction.picture).name))
+                predictions.append(prediction)
+                on_progress(len(predictions), len(files))
+        return predictions, table
+
+    def video_read(
+        video: str, on_progress: Callable
+    ) -> tuple[list[video_classification.FramePrediction], str, str, str]:
+        """What was read, the table as a CSV file, the plot over time, and a note; about `FRAMES_READ` a second."""
+        table, plot = (served_file(f"{Path(video).stem}_expressions{ending}") for ending in (".csv", ".png"))
+        frames = open_video(video)
+        every = max(1, round(frames.rate / FRAMES_READ))
+        predictions = []
+        found = video_classification.classify_video(recognizer, frames, every=every)
+        for prediction in video_classification.saved(found, labels, table, plot):
+            predictions.append(prediction)
+            on_progress(len(predictions), frames.n_frames and -(-frames.n_frames // every))
+        lost = sum(prediction.face is None for prediction in predictions)
+        if lost == len(predictions):
+            raise NoFaceError(f"No face was found in {Path(video).name}; use a video where a face is well visible.")
+        note = f"{len(predictions)} frames, about {FRAMES_READ} a second."
+        return predictions, table, plot, note + (f" {lost} of them do not show the face." if lost else "")
+
+    def told_of(predictions: list[PicturePrediction]) -> str:
+        """How many faces there are, and which files gave none and why."""
+        counts = len(predictions), sum(len(prediction.faces) for prediction in predictions)
+        counted = ", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in zip(counts, ("picture", "face"), strict=True))
+        missing = [
+            prediction.error or f"No face was found in {Path(prediction.picture).name}; it must be well visible."
+            for prediction in predictions
+            if not prediction.faces
+        ]
+        more = [f"And {len(missing) - MOST_NAMED} more, which the table names."] if len(missing) > MOST_NAMED else []
+        return "\n\n".join([f"{counted}.", *missing[:MOST_NAMED], *more])
+
+    def read(files: list[str], request: gr.Request = None, progress=gr.Progress()):  # noqa: B008
+        """Read the apparent expression of every face of pictures: what it looks like, not what the person feels.
+
+        Returns a list of all faces with file, number (0 the largest), label, scores and box; the same as a CSV file;
+        and a note that names the files in which no face was found, or which cannot be read.
+
+        Args:
+            files: the pictures.
+        """
+        if not files:
+            raise gr.Error("Please choose pictures.", print_exception=False)
+        with jobs.job(request, progress) as on_progress:
+            predictions, table = pictures_read(files, on_progress)
+        faces = [
+            {"file": Path(prediction.picture).name, "face": number, **face.to_dict()}
+            for prediction in predictions
+            for number, face in enumerate(prediction.faces)
+        ]
+        return faces, table, told_of(predictions)
+
+    def read_video(video: str, request: gr.Request = None, progress=gr.Progress()):  # noqa: B008
+        """Read the apparent expression of the largest face over a video, ten times a second.
+
+        Returns a CSV file with a row a frame, a plot over time, and a note.
+
+        Args:
+            video: any common video, or an animated picture.
+        """
+        if not video:
+            raise gr.Error("Please choose a video.", print_exception=False)
         try:
-            photo = load_image(image)
-            faces = recognizer(photo)
+            with jobs.job(request, progress) as on_progress:
+                return video_read(video, on_progress)[1:]
         except LeedHubError as error:
             raise told(error) from error
-        if not faces:
-            raise gr.Error("No face was found; use a picture where a face is well visible.", print_exception=False)
-        marked = photo.copy()
-        draw = ImageDraw.Draw(marked)
-        line = max(2, round(max(photo.size) / 250))
-        for number, face in enumerate(faces, 1):
-            draw.rectangle(face.box, outline=(255, 170, 0), width=line)
-            text = f"{number} {face.label} {face.scores[face.label]:.0%}"
-            draw.text((face.box[0] + 2 * line, face.box[1] + line), text, fill=(255, 255, 255), font_size=8 * line,
-                      stroke_width=line, stroke_fill=(0, 0, 0))  # fmt: skip
-        numbers = [{"label": face.label, "scores": face.scores, "box": face.box} for face in faces]
-        return marked, faces[0].scores, numbers
 
-    with gr.Tab("Classify"):
+    def is_video(file: str) -> bool:
+        if is_picture(file):
+            return is_animated(file)
+        try:
+            open_video(file)
+        except BadVideoError:
+            return False
+        return True
+
+    def on_files(files: list[str] | None, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        """A visitor's: where there is nothing to show, a note says why, and the last result stays."""
+        nothing = [gr.skip()] * 5
+        if not files:
+            return *nothing, gr.skip()
+        if has_expired(*files):
+            return *nothing, EXPIRED
+        try:
+            with jobs.job(request, progress) as on_progress:
+                if len(files) == 1 and is_video(files[0]):
+                    frames, table, plot, note = video_read(files[0], on_progress)
+                    rows = [ReadFace(f"{one.time_s:.2f} s", one.rank, one.face) for one in frames if one.face]
+                    picture = plot
+                else:
+                    predictions, table = pictures_read(files, on_progress)
+                    note = told_of(predictions)
+                    rows = [
+                        ReadFace(Path(prediction.picture).name, number, face, prediction)
+                        for prediction in predictions
+                        for number, face in enumerate(prediction.faces)
+                    ]
+                    picture = rows[0].drawn() if rows else None
+        except LeedHubError as error:
+            return *nothing, f"**{error}**"
+        except Cancelled:
+            return *nothing, "Cancelled."
+        if not rows:
+            return *nothing, note
+        shown = {"headers": COLUMNS, "data": [row.cells() for row in rows]}
+        if rows[0].picture is None:
+            shown["headers"] = ["time", *COLUMNS[1:]]
+        return picture, rows[0].face.scores, shown, gr.DownloadButton(value=table, interactive=True), rows, note
+
+    def on_folder(files: list[str] | None, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        pictures = [file for file in files or [] if file.lower().endswith(ENDINGS)]
+        if files and not pictures:
+            return *[gr.skip()] * 5, f"**The folder holds no picture ({', '.join(ENDINGS)}).**"
+        return on_files(pictures, request, progress)
+
+    def on_row(rows: list[ReadFace], event: gr.SelectData):
+        """The bars and the picture of the face of a row, wherever the visitor's sorting has put it."""
+        row = next((row for row in rows or [] if row.cells()[:2] == list(event.row_value[:2])), None)
+        if row is None:
+            return gr.skip(), gr.skip(), "**These faces have been deleted, as all are after ten minutes.**"
+        if row.picture is None:
+            return gr.skip(), row.face.scores, gr.skip()
+        try:
+            return row.drawn(), row.face.scores, gr.skip()
+        except LeedHubError:
+            return gr.skip(), row.face.scores, EXPIRED
+
+    with gr.Tab("Read"):
+        rows = gr.State(None, time_to_live=KEPT_S)
         with gr.Row():
-            with gr.Column():
-                image = face_image("Photograph", "classify-image")
-                classify_button = gr.Button("Classify", variant="primary", elem_id="classify-run")
-            with gr.Column():
-                boxes = gr.Image(
-                    label="Faces", format="png", interactive=False, buttons=["download"], elem_id="classify-boxes"
-                )
-                bars = gr.Label(label="Apparent expression of the largest face", elem_id="classify-bars")
-        with gr.Accordion("All faces, all numbers", open=False):
-            numbers = gr.JSON(show_label=False, elem_id="classify-numbers")
+            with gr.Column(scale=3):
+                picture = gr.Image(
+                    label="Faces", format="jpeg", interactive=False, buttons=["download"], height=460,
+                    elem_id="read-picture",
+                )  # fmt: skip
+                note = gr.Markdown("Choose pictures, or a video.", label="Note", elem_id="read-note")
+            with gr.Column(scale=2):
+                files = FaceFile(label="Pictures, or a video", file_count="multiple", elem_id="read-files", height=140)
+                with gr.Accordion("A whole folder", open=False):
+                    folder = FaceFile(
+                        label="Folder of pictures", file_count="directory", elem_id="read-folder", height=140
+                    )
+                bars = gr.Label(label="Apparent expression", elem_id="read-bars")
+        table = gr.Dataframe(
+            headers=COLUMNS,
+            datatype=["str", "number", "str", "number"],
+            label="Faces: choose a row to see it",
+            interactive=False,
+            max_height=300,
+            elem_id="read-table",
+        )
+        csv = gr.DownloadButton("Download the table (CSV)", interactive=False, elem_id="read-csv")
         gr.Markdown(LIMITS)
-        classify_button.click(classify, [image], [boxes, bars, numbers], api_name="classify")
         gr.Examples(
-            [[str(EXAMPLES / f"{name}.png")] for name in ("happiness", "surprise", "anger")],
-            [image],
+            [[[str(EXAMPLES / f"{name}.png")]] for name in ("happiness", "surprise", "anger")],
+            [files],
             cache_examples=False,
             label="Rendered examples",
         )
+
+        shown = {"show_progress_on": picture, "api_visibility": "private"}
+        for upload, reads in ((files, on_files), (folder, on_folder)):
+            upload.change(reads, upload, [picture, bars, table, csv, rows, note], **shown)
+            upload.clear(jobs.cancel, queue=False, api_visibility="private")
+        table.select(on_row, rows, [picture, bars, note], show_progress="hidden", api_visibility="private")
+        with gr.Group(visible=False):  # what clients get
+            faces = gr.JSON(label="Faces")
+            video, file, plot = FaceFile(label="Video"), gr.File(label="Table"), gr.Image(label="Plot", type="filepath")
+            gr.Button().click(read, files, [faces, file, note], api_name="read")
+            gr.Button().click(read_video, video, [file, plot, note], api_name="read_video")
+    demo.unload(jobs.cancel)
 
 
 def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Blocks:
     """The page around two loaded pipelines."""
     with gr.Blocks(title="leed_hub", delete_cache=(KEPT_S // 2, KEPT_S // 2), analytics_enabled=False) as demo:
         gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
-        consents = [photo_tab(editor, demo), live_tab(editor, recognizer)]
-        classify_tab(recognizer)
+        consents = [photo_tab(editor, demo), video_tab(editor, demo), live_tab(editor, recognizer)]
+        read_tab(recognizer, demo)
         for consent in consents:  # given once, for all tabs
             for other in consents:
                 if other is not consent:
@@ -599,7 +966,7 @@ def main() -> None:
     )
     demo.queue(max_size=16).launch(
         mcp_server=find_spec("mcp") is not None,
-        max_file_size="20mb",
+        max_file_size="100mb",
         run_history=False,
         css=CSS,
         theme=THEME,

@@ -107,7 +107,7 @@ class PredictionCount:
 
         predictions: Any = classify_many(recognizer, pictures, batch_size=self.batch_size, workers=self.workers)
         with (
-            progress_bar("Pictures", len(pictures), is_shown=shows_bar and len(pictures) > 1) as advance,
+            progress_bar("Pictures", is_shown=shows_bar and len(pictures) > 1) as on_progress,
             closing(predictions),
         ):
             for prediction in predictions:
@@ -124,7 +124,7 @@ class PredictionCount:
                     self.without_face += 1
                     if prediction.picture in self.named:
                         print(f"{shown(prediction.picture.name)}: no face found.", file=sys.stderr)
-                advance()
+                on_progress(self.pictures, len(pictures))
 
 
 def printed_rows(prediction: "PicturePrediction") -> list[dict]:
@@ -168,31 +168,22 @@ def classify_video(
         from leed_hub.media.files import check_output
         from leed_hub.media.video import open_video
         from leed_hub.pipelines import video_classification
-        from leed_hub.pipelines.plot import ExpressionPlot
         from leed_hub.pipelines.recognizer import ExpressionRecognizer
 
         for written in filter(None, (output, plot)):
             check_output(written, video)
         recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
-        chart = ExpressionPlot(plot, recognizer.labels) if plot else None
         frames = open_video(video)
         predictions = video_classification.classify_video(recognizer, frames, face=face_choice(face), every=every)
         count = without_face = 0
         total = frames.n_frames and -(-frames.n_frames // every)
-        with (
-            video_classification.frame_table(output, recognizer.labels) as table,
-            progress_bar("Frames", total) as advance,
-        ):
-            for prediction in predictions:
-                table.write(prediction)
-                if chart:
-                    chart.add(prediction.time_s, prediction.face.scores if prediction.face else None)
+        with progress_bar("Frames") as on_progress:
+            for prediction in video_classification.saved(predictions, recognizer.labels, output, plot):
                 count += 1
                 without_face += prediction.face is None
-                advance()
+                on_progress(count, total)
         print(f"Wrote {shown(output)} ({count} frames).")
-        if chart:
-            chart.save()
+        if plot:
             print(f"Wrote {shown(plot)}.")
         if without_face:
             print(f"Note: the face was not seen in {without_face} frames.", file=sys.stderr)

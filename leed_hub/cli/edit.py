@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, shown
+from leed_hub.cli.options import Detector, Model, face_choice, plain_errors, progress_bar, shown
 
 Strength = Annotated[float, typer.Option(help="0 neutral, 1 as the reference, up to 2 exaggerated.")]
+Mouth = Annotated[float, typer.Option(help="Strength of the mouth, on top of --strength.")]
+Eyes = Annotated[float, typer.Option(help="Strength of eyes and brows, on top of --strength.")]
 Face = Annotated[str, typer.Option("--face", help="Which face: largest, all, or a number, 0 being the largest.")]
 
 
@@ -24,8 +26,8 @@ def edit(
         ),
     ],
     strength: Strength = 1.0,
-    mouth: Annotated[float, typer.Option(help="Strength of the mouth, on top of --strength.")] = 1.0,
-    eyes: Annotated[float, typer.Option(help="Strength of eyes and brows, on top of --strength.")] = 1.0,
+    mouth: Mouth = 1.0,
+    eyes: Eyes = 1.0,
     eyes_from: Annotated[str | None, typer.Option(help="Another reference for eyes and brows.")] = None,
     slide: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Move a slider, -1 to 1; may be given again.")
@@ -80,19 +82,35 @@ def _slider_values(texts: list[str]) -> dict[str, float]:
 
 def edit_video(
     source: Annotated[Path, typer.Argument(help="The video, or the picture, to edit.")],
-    reference: Annotated[Path, typer.Argument(help="A face with the wanted expression: a picture or a video.")],
+    reference: Annotated[
+        str, typer.Argument(help="A video, a picture, a preset such as smile, or a saved expression (.json).")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes: .mp4.")],
     strength: Strength = 1.0,
+    mouth: Mouth = 1.0,
+    eyes: Eyes = 1.0,
+    seconds: Annotated[float | None, typer.Option(help="Only so much from the start, as a trial.")] = None,
     face: Face = "largest",
     model: Model = None,
     detector: Detector = "yunet",
 ) -> None:
-    """Give a video the expression of a picture or a video, or a picture that of a video; the result is marked."""
+    """Give a video the expression of REFERENCE, or a picture that of a video; the result is marked."""
     with plain_errors():
         from leed_hub.pipelines.editor import ExpressionEditor
 
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
-        result = editor.edit_video(source, reference, output, strength=strength, face=face_choice(face), progress=True)
+        with progress_bar("Frames") as on_progress:
+            result = editor.edit_video(
+                source,
+                reference,
+                output,
+                strength=strength,
+                mouth=mouth,
+                eyes=eyes,
+                seconds=seconds,
+                face=face_choice(face),
+                on_progress=on_progress,
+            )
         sound = f"sound {result.sound}" if result.sound else "no sound"
         print(f"Wrote {shown(output)} ({result.frames} frames, {sound}, faces found by: {result.detector}).")
         if result.frames_without_face:

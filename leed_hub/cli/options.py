@@ -66,12 +66,12 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, *, is_shown: bool = True) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where that is a terminal; gives a function that moves it on by one."""
+def progress_bar(what: str, *, is_shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr where that is a terminal; gives a function that is told how many are done, and of how many."""
     console = Console(stderr=True)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     is_disabled = not (is_shown and console.is_terminal)
     # Results go to stdout, which rich would send to the bar's own stream.
     with Progress(*columns, disable=is_disabled, console=console, transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -209,6 +209,7 @@ class VideoWriter:
         timing: the video whose rate, times and sound the new one has.
         size: (width, height) in pixels.
         matrix: how colours are coded, see `VideoFrames.matrix`.
+        end_s: sound from that second on is left out.
         software: what made the edit.
     Raises:
         BadVideoError: if the file cannot be written; also at the end of the context.
@@ -221,12 +222,13 @@ class VideoWriter:
         *,
         size: tuple[int, int],
         matrix: int = _BT709,
+        end_s: float = math.inf,
         software: str,
     ):
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise BadVideoError(f"{self.path.name}: an edited video is saved as .mp4.")
-        self.timing, self.size, self.matrix, self.software = timing, size, matrix, software
+        self.timing, self.size, self.matrix, self.end_s, self.software = timing, size, matrix, end_s, software
         self._temporary = self.path.with_name(f".leed-{secrets.token_hex(8)}.tmp")
         self._last = -1
 
@@ -275,14 +277,14 @@ class VideoWriter:
         frame.pts = self._last = max(round(time_s / frame.time_base), self._last + 1)
         with self._told():
             self._output.mux(self._stream.encode(frame))
-            self._sound.carry(float(time_s))
+            self._sound.carry(min(float(time_s), self.end_s))
 
     def __exit__(self, kind, error, trace) -> None:
         try:
             with self._told():
                 if error is None:
                     self._output.mux(self._stream.encode(None))
-                    self._sound.carry(math.inf)
+                    self._sound.carry(self.end_s)
                 self._output.close()
                 if error is None:
                     xmp = edited_xmp(self.software).encode()

@@ -10,7 +10,7 @@ Nothing leaves the machine: weights come in, pictures never go out.
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -242,18 +242,29 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         Raises:
             BadImageError, NoFaceError, ConfigError: as a call does.
         """
+        known = self.known_expression(reference)
+        if known is not None:
+            return known
+        references: list = list(reference) if isinstance(reference, list | tuple) else [reference]
+        code = self.encode_expression(references, weights, detector=detector)
+        return Expression(code, code, editor=self.fingerprint)
+
+    def known_expression(self, reference: object) -> Expression | None:
+        """What is an expression already: itself, a preset's by its name, or a saved one (`.json`); None for the rest.
+
+        Raises:
+            ConfigError: if it was saved by another editor, or is no expression.
+        """
         if isinstance(reference, Expression):
             return reference
         if isinstance(reference, str) and reference in self.presets:
             code = self.controls.presets.get(reference, torch.zeros(self.model.config.expression_dim))[None]
-        elif isinstance(reference, str | os.PathLike) and Path(reference).suffix.lower() == ".json":
+            return Expression(code, code, editor=self.fingerprint)
+        if isinstance(reference, str | os.PathLike) and Path(reference).suffix.lower() == ".json":
             loaded = Expression.load(reference)
             self.check_own(loaded)
             return loaded
-        else:
-            references: list = list(reference) if isinstance(reference, list | tuple) else [reference]
-            code = self.encode_expression(references, weights, detector=detector)
-        return Expression(code, code, editor=self.fingerprint)
+        return None
 
     def slide(self, expression: Expression, values: Mapping[str, float]) -> Expression:
         """An expression moved by some of `sliders`, each from -1 to 1; 0 leaves it as it is.
@@ -328,25 +339,40 @@ class ExpressionEditor(Pipeline[LEEDModel]):
     def edit_video(
         self,
         source: Picture,
-        reference: Picture | None,
+        reference: Picture | Sequence[Picture] | Expression | None,
         output: str | os.PathLike,
         *,
         strength: float = 1.0,
+        mouth: float = 1.0,
+        eyes: float = 1.0,
+        seconds: float | None = None,
         face: FaceChoice = "largest",
         detector: str | None = None,
-        progress: bool = False,
+        on_progress: Callable[[int, int | None], None] | None = None,
         aligner: str | None = None,
     ) -> "VideoEditResult":
-        """Edit a video by a picture or a video, or bring a picture to life by a video; see `video_editing.edit_video`.
+        """Edit a video by an expression, a picture or a video, or bring a picture to life by a video.
+
+        The arguments are those of `video_editing.edit_video`.
 
         Examples:
             >>> editor.edit_video("me.mp4", "laughing.jpg", "edited.mp4", strength=0.8)  # doctest: +SKIP
+            >>> editor.edit_video("me.mp4", "smile", "trial.mp4", seconds=2)  # doctest: +SKIP
         """
         from leed_hub.pipelines.video_editing import edit_video  # PyAV only where it is needed
 
-        detector = renamed(detector, aligner)
         return edit_video(
-            self, source, reference, output, strength=strength, face=face, detector=detector, progress=progress
+            self,
+            source,
+            reference,
+            output,
+            strength=strength,
+            mouth=mouth,
+            eyes=eyes,
+            seconds=seconds,
+            face=face,
+            detector=renamed(detector, aligner),
+            on_progress=on_progress,
         )
 
 

@@ -114,6 +114,35 @@ class FrameTable:
         self._writer.writerow([prediction.frame, round(prediction.time_s, 4), *cells])
 
 
+def saved(
+    predictions: Iterable[FramePrediction],
+    labels: tuple[str, ...],
+    table: str | os.PathLike,
+    plot: str | os.PathLike | None = None,
+) -> Iterator[FramePrediction]:
+    """The predictions as they come, and, once all are taken, a table of them and a plot; whole, or not at all.
+
+    Args:
+        predictions: of `classify_video`.
+        labels: the recogniser's categories.
+        table: ends in .csv.
+        plot: ends in .png; none by default.
+    Raises:
+        ConfigError, BadVideoError, BadImageError: if the table or the plot cannot be written.
+    """
+    from leed_hub.pipelines.plot import ExpressionPlot  # matplotlib only where it is needed
+
+    chart = ExpressionPlot(plot, labels) if plot else None
+    with frame_table(table, labels) as rows:
+        for prediction in predictions:
+            rows.write(prediction)
+            if chart:
+                chart.add(prediction.time_s, prediction.face.scores if prediction.face else None)
+            yield prediction
+    if chart:
+        chart.save()
+
+
 @contextmanager
 def frame_table(path: str | os.PathLike, labels: tuple[str, ...]) -> Iterator[FrameTable]:
     """A table in a file, which appears when the context ends well, whole, and not at all otherwise.

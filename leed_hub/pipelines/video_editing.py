@@ -3,15 +3,15 @@
 Only the expression changes: each frame is edited within its own face crop, so the head moves as the source's does.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from leed_hub.errors import ConfigError, NoFaceError
@@ -22,6 +22,7 @@ from leed_hub.media.images import is_animated, is_picture
 from leed_hub.media.video import VideoFrames, VideoWriter, open_video
 from leed_hub.pipelines.cropper import Picture
 from leed_hub.pipelines.editor import EditSession, ExpressionEditor, check_strength
+from leed_hub.pipelines.expressions import Expression
 
 Video = VideoFrames | AnimatedPicture
 
@@ -49,15 +50,18 @@ class VideoEditResult:
 def edit_video(
     editor: ExpressionEditor,
     source: Picture,
-    reference: Picture | None,
+    reference: Picture | Sequence[Picture] | Expression | None,
     output: str | os.PathLike,
     *,
     strength: float = 1.0,
+    mouth: float = 1.0,
+    eyes: float = 1.0,
+    seconds: float | None = None,
     face: FaceChoice = "largest",
     detector: str | None = None,
-    progress: bool = False,
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> VideoEditResult:
-    """Edit a video by a picture or a video, or bring a picture to life by a video.
+    """Edit a video by an expression, a picture or a video, or bring a picture to life by a video.
 
     The output has the size, frame times and sound of the source, or, where the source is a picture, its size and the
     frame times and sound of the reference. Two videos run side by side from their starts, by time: a longer reference
@@ -68,33 +72,38 @@ def edit_video(
     Args:
         editor: the pipeline.
         source: path of a video or of an animated picture, or a picture as `ExpressionEditor` takes it.
-        reference: the same; at least one of the two is a video. None only with strength 0, the neutral face.
+        reference: the same, or what `ExpressionEditor.expression` takes, such as a preset's name; at least one of the
+            two is a video. None only with strength 0, the neutral face.
         output: path of the mp4, marked as AI-edited; appears when it is whole.
         strength: 0 neutral, 1 the reference's expression, up to 2 exaggerated.
+        mouth, eyes: strengths of the mouth, and of eyes and brows, on top of `strength`.
+        seconds: so much of the video from its start, for a trial; all of it by default.
         face: which of the source's faces: "largest", "all", or a number, 0 being the largest; the choice is made where
             a face first appears, and the face is then followed.
         detector: instead of the pipeline's own.
-        progress: draw a bar on the terminal.
+        on_progress: called after each frame with the number of frames done and of all, None where the video does not
+            tell; what it raises ends the edit, and nothing is written.
     Raises:
         BadVideoError: if a video cannot be read or written.
         BadImageError: if a picture cannot be read.
         NoFaceError: if the source or the reference shows no face, in no frame.
-        ConfigError: if strength or face are out of range, or both are pictures.
+        ConfigError: if strength, seconds or face are out of range, or neither is a video.
     """
     strength = check_strength(strength, reference)
     check_face_choice(face)
     check_output(output, source, reference)
-    source_video, reference_video = _video_of(source), _video_of(reference)
+    if seconds is not None and not seconds > 0:
+        raise ConfigError(f"seconds must be more than 0; got {seconds}.")
+    source_video = _video_of(source)
+    reference_video = None if editor.known_expression(reference) else _video_of(reference)
     timing = source_video or reference_video
     if timing is None:
-        raise ConfigError("Both source and reference are pictures; at least one must be a video.")
-    code_at: Callable[[float], Tensor | None]
-    if reference is None:
-        code_at = _constant(None)
-    elif reference_video is None:
-        code_at = _constant(editor.encode_expression([reference], detector=detector))
+        raise ConfigError("Source and reference are both pictures or expressions; at least one must be a video.")
+    expression_at: Callable[[float], Expression | None]
+    if reference_video is not None:
+        expression_at = ReferenceVideo(editor, reference_video, detector)
     else:
-        code_at = ReferenceVideo(editor, reference_video, detector)
+        expression_at = _constant(None if reference is None else editor.expression(reference, detector=detector))
     edit: SourcePicture | SourceVideo
     frames: Iterable[tuple[Fraction, np.ndarray]]
     if source_video is None:
@@ -106,14 +115,23 @@ def edit_video(
         edit = SourceVideo(editor, FaceTracker(face), strength, detector)
         frames, matrix = source_video, {"matrix": timing.matrix}
         width, height = timing.width, timing.height
+    end_s, total = math.inf, timing.n_frames
+    if seconds is not None:
+        end_s, total = seconds, min(total or math.inf, math.ceil(seconds * timing.rate))
     count = 0
-    with VideoWriter(output, timing, size=(width, height), software=editor.software, **matrix) as writer:
-        console = Console(stderr=True)
-        for time_s, photo in track(frames, "Frames", timing.n_frames, console=console, disable=not progress):
-            writer.write(time_s, edit(photo, float(time_s), code_at(float(time_s))))
+    with VideoWriter(output, timing, size=(width, height), end_s=end_s, software=editor.software, **matrix) as writer:
+        for time_s, photo in takewhile(lambda frame: frame[0] < end_s, frames):
+            expression = expression_at(float(time_s))
+            if expression is not None:
+                expression = expression.with_strengths(
+                    mouth=mouth * expression.mouth_strength, eyes=eyes * expression.eyes_strength
+                )
+            writer.write(time_s, edit(photo, float(time_s), expression))
             count += 1
+            if on_progress is not None:
+                on_progress(count, total)
         edit.check()
-    lost = getattr(code_at, "frames_without_face", 0)
+    lost = getattr(expression_at, "frames_without_face", 0)
     return VideoEditResult(count, edit.frames_without_face, lost, writer.sound, edit.detector)
 
 
@@ -124,12 +142,12 @@ def _video_of(source) -> Video | None:
     return open_video(source)
 
 
-def _constant(code: Tensor | None) -> Callable[[float], Tensor | None]:
-    return lambda time_s: code
+def _constant(expression: Expression | None) -> Callable[[float], Expression | None]:
+    return lambda time_s: expression
 
 
 class ReferenceVideo:
-    """The expression code (1, expression_dim) of a reference video at rising times, mixed between its frames.
+    """The expression of a reference video at rising times, mixed between its frames.
 
     Attributes:
         frames_without_face: of those read so far.
@@ -142,7 +160,11 @@ class ReferenceVideo:
         self._before: tuple[float, Tensor] | None = None
         self._after: tuple[float, Tensor] | None = None
 
-    def __call__(self, time_s: float) -> Tensor:
+    def __call__(self, time_s: float) -> Expression:
+        code = self._code(time_s)
+        return Expression(code, code, editor=self.editor.fingerprint)
+
+    def _code(self, time_s: float) -> Tensor:
         if self._before is None:
             self._before = next(self._codes, None)
             if self._before is None:
@@ -177,8 +199,8 @@ class SourcePicture:
     def __init__(self, session: EditSession, strength: float):
         self.session, self.strength, self.detector = session, strength, session.faces.detector
 
-    def __call__(self, photo: np.ndarray, time_s: float, code: Tensor | None) -> np.ndarray:
-        return self.session.draw(code, self.strength)[0]
+    def __call__(self, photo: np.ndarray, time_s: float, expression: Expression | None) -> np.ndarray:
+        return self.session.draw(expression, self.strength)[0]
 
     def check(self) -> None:
         """Its faces were there from the start."""
@@ -198,7 +220,7 @@ class SourceVideo:
         self.detector = "none"
         self.has_edited = False
 
-    def __call__(self, photo: np.ndarray, time_s: float, code: Tensor | None) -> np.ndarray:
+    def __call__(self, photo: np.ndarray, time_s: float, expression: Expression | None) -> np.ndarray:
         faces, self.detector = self.editor.cropper.find(photo, self._wanted)
         presence = None
         if faces is not None:
@@ -211,7 +233,7 @@ class SourceVideo:
             faces, presence = [one.face for one in tracked], [one.presence for one in tracked]
         self.has_edited = True
         session = EditSession(self.editor, photo, self.editor.cropper.cut(photo, faces, self.detector))
-        return session.draw(code, self.strength, presence)[0]
+        return session.draw(expression, self.strength, presence)[0]
 
     def check(self) -> None:
         """After the last frame: was there anything to edit?"""

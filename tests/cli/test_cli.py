@@ -62,6 +62,9 @@ def test_edit_video_writes_a_marked_video(faces, tmp_path):
     assert "3 frames, sound copied" in done.stdout
     assert VideoFrames(tmp_path / "out.mp4").n_frames == 3
     assert is_marked_edited(tmp_path / "out.mp4")
+    options = ("--seconds", "0.05", "--mouth", "1.2", "--eyes", "0.5")
+    done = run("edit-video", source, "smile", "-o", tmp_path / "out.mp4", *options)
+    assert "2 frames, sound copied" in done.stdout, done.output
 
 
 def test_read_video_still_works_and_names_its_successor(faces, tmp_path):

@@ -19,7 +19,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import FaceImage
+from app import FaceFile, FaceImage
 from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +37,6 @@ def test_the_endpoints_answer_a_client_and_need_its_consent(page, photographs):
     assert np.array_equal(np.asarray(Image.open(both)), np.asarray(Image.open(file)))  # a reference goes before a name
     pictures = [np.asarray(Image.open(path)) for path in (file, smile, mouth)]
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[1], pictures[2])
-    boxes, bars, faces = client.predict(reference, api_name="/classify")
-    assert bars["label"] == faces[0]["label"] == max(faces[0]["scores"], key=faces[0]["scores"].get)
     with pytest.raises(AppError, match="confirm that you may use"):
         client.predict(source, reference, 1.0, False, api_name="/edit")
 
@@ -88,7 +86,7 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
     else:
         Image.new("RGB", (300, 300), (90, 120, 90)).save(bad)
     with pytest.raises(AppError) as error:
-        Client(page, verbose=False).predict(handle_file(str(bad)), api_name="/classify")
+        Client(page, verbose=False).predict(handle_file(str(bad)), None, 1.0, True, api_name="/edit")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
 
@@ -97,19 +95,24 @@ def test_no_picture_is_kept_or_offered_for_sharing(page):
     with urllib.request.urlopen(f"{page}/config") as answer:
         config = json.load(answer)
     drawn = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
-    assert drawn["classify-boxes"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
+    assert drawn["read-picture"]["buttons"] == ["download"]  # gradio's default uploads to the Hub at a click
     assert config["run_history"] is False
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/face.png", "https://example.org/face.png"])
-def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch):
+@pytest.mark.parametrize("upload", [FaceImage, FaceFile])
+def test_an_address_in_place_of_an_upload_is_not_fetched(upload, url, page, monkeypatch):
     fetched = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.5)
         address = url.format(port=listener.getsockname()[1])
-        picture = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        client = Client(page, verbose=False)
         with pytest.raises(AppError, match="addresses are not read"):
-            Client(page, verbose=False).predict(picture, api_name="/classify")
+            if upload is FaceImage:
+                client.predict(file, None, 1.0, True, api_name="/edit")
+            else:
+                client.predict(file, None, 1.0, True, api_name="/edit_video")
         with pytest.raises(TimeoutError):
             fetched.append(listener.accept())
 
@@ -118,7 +121,7 @@ def test_an_address_in_place_of_an_upload_is_not_fetched(url, page, monkeypatch)
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
     with pytest.raises(gr.Error, match="addresses are not read"):
-        asyncio.run(FaceImage().async_move_resource_to_block_cache(address))
+        asyncio.run(upload().async_move_resource_to_block_cache(address))
     assert fetched == []
 
 

@@ -127,6 +127,71 @@ def test_a_video_equals_its_pictures_edited_one_by_one(editor, tmp_path):
     assert change(read(tmp_path / "out.mp4")[2], picture) < 0.25 * change(frame, picture) + 0.5
 
 
+def test_a_reference_is_what_a_photographs_may_be(editor, tmp_path):
+    """A preset, a saved expression, an `Expression` and a mixture, each as in an edit of the frame alone."""
+    source = make_video(tmp_path / "still.mp4", [canvas()] * 2)
+    frame = read(source)[1]
+    editor.expression("surprise").with_strengths(eyes=0.2).save(tmp_path / "mine.json")
+    mixture = [EXAMPLES / "happiness.png", EXAMPLES / "anger.png"]
+    references = ["smile", tmp_path / "mine.json", editor.expression("anger").with_strengths(mouth=0.5), mixture]
+    pictures = [np.asarray(editor(frame, reference).image) for reference in references]
+    for number, reference in enumerate(references):
+        editor.edit_video(source, reference, tmp_path / "out.mp4")
+        made = read(tmp_path / "out.mp4")[1]
+        assert np.argmin([change(made, picture) for picture in pictures]) == number
+
+
+@pytest.mark.parametrize("kind", ["preset", "video"])
+def test_mouth_and_eyes_have_their_own_strengths(kind, editor, tmp_path):
+    source = make_video(tmp_path / "still.mp4", [canvas()] * 2)
+    reference = make_video(tmp_path / "r.mp4", [canvas(face="surprise")] * 2) if kind == "video" else "surprise"
+    frame = read(source)[1]
+
+    def changes(**strengths) -> tuple[float, float]:
+        editor.edit_video(source, reference, tmp_path / "out.mp4", **strengths)
+        made = read(tmp_path / "out.mp4")[1]
+        return change(frame[40:80], made[40:80]), change(frame[100:135], made[100:135])  # brows and eyes, mouth
+
+    eyes, mouth = changes()
+    assert changes(mouth=0.0)[1] != pytest.approx(mouth, rel=0.2)
+    assert changes(mouth=0.0)[0] == pytest.approx(eyes, rel=0.2)
+    assert changes(eyes=0.0)[0] != pytest.approx(eyes, rel=0.2)
+    assert changes(eyes=0.0)[1] == pytest.approx(mouth, rel=0.2)
+
+
+@pytest.mark.parametrize(("ending", "sound"), [("mp4", "aac"), ("mkv", "mp3")])
+def test_a_trial_ends_after_so_many_seconds_and_so_does_its_sound(ending, sound, editor, tmp_path):
+    source = make_video(tmp_path / f"source.{ending}", [canvas()] * 20, rate=10, sound=sound)
+    seen = []
+    result = editor.edit_video(
+        source, "smile", tmp_path / "out.mp4", seconds=0.5, on_progress=lambda *numbers: seen.append(numbers)
+    )
+    assert result.frames == len(read(tmp_path / "out.mp4")) == 5
+    assert len(heard(tmp_path / "out.mp4")) / 44100 == pytest.approx(0.5, abs=0.1)
+    assert seen == [(n, 5) for n in range(1, 6)]
+    whole = editor.edit_video(EXAMPLES / "source.png", source, tmp_path / "out.mp4", seconds=60)
+    assert whole.frames == 20
+    assert len(heard(tmp_path / "out.mp4")) / 44100 == pytest.approx(2, abs=0.1)
+    for bad in (0, -1, float("nan")):
+        with pytest.raises(ConfigError, match="seconds must be more than 0"):
+            editor.edit_video(source, "smile", tmp_path / "out.mp4", seconds=bad)
+
+
+def test_what_a_callback_raises_ends_the_edit_and_leaves_no_half_file(editor, tmp_path):
+    source = make_video(tmp_path / "source.mp4", [canvas()] * 6, sound="aac")
+    seen = []
+
+    def cancel(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        editor.edit_video(source, "smile", tmp_path / "out.mp4", on_progress=cancel)
+    assert seen == [(1, 6), (2, 6), (3, 6)]
+    assert os.listdir(tmp_path) == ["source.mp4"]
+
+
 def test_sound_that_mp4_does_not_take_is_encoded(editor, tmp_path):
     source = make_video(tmp_path / "source.mkv", [canvas()] * 10, rate=10, sound="pcm_s16le")
     assert editor.edit_video(source, EXAMPLES / "anger.png", tmp_path / "out.mp4").sound == "encoded"
@@ -230,8 +295,9 @@ def test_a_bad_video_is_one_sentence(kind, editor, tmp_path):
 
 def test_two_pictures_a_bad_picture_and_a_bad_output_are_told(editor, tmp_path):
     source = make_video(tmp_path / "source.mp4", [canvas()] * 2)
-    with pytest.raises(ConfigError, match="both|Both"):
-        editor.edit_video(EXAMPLES / "source.png", EXAMPLES / "happiness.png", tmp_path / "out.mp4")
+    for reference in (EXAMPLES / "happiness.png", "smile"):
+        with pytest.raises(ConfigError, match="both pictures or expressions"):
+            editor.edit_video(EXAMPLES / "source.png", reference, tmp_path / "out.mp4")
     shutil.copy(EXAMPLES / "happiness.png", tmp_path / "cut.png")
     with open(tmp_path / "cut.png", "r+b") as file:
         file.truncate(300)
