@@ -83,6 +83,16 @@ CSS = """
 /* gradio's own colours are too faint to read for some */
 [role="tab"].selected, .or, footer a, footer button {color: var(--body-text-color) !important}
 """
+# What gradio draws without a name that a screen reader could say.
+NAMES = """() => {
+  const named = () => {
+    document.querySelectorAll('[aria-label="Empty value"]:not([role])').forEach(e => e.setAttribute('role', 'img'));
+    document.querySelectorAll('button > img:not([alt]), button > * img:not([alt]), button img[alt=""]')
+      .forEach(e => e.setAttribute('alt', 'picture'));
+  };
+  named();
+  new MutationObserver(named).observe(document.body, {childList: true, subtree: true});
+}"""
 THEME = gr.themes.Default().set(
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_dark="*primary_700",
@@ -968,7 +978,8 @@ def main() -> None:
         mcp_server=find_spec("mcp") is not None,
         max_file_size="100mb",
         run_history=False,
-        css=CSS,
+        head=f"<style>{CSS}</style>",  # as `css` it could not reach the page's own frame
+        js=NAMES,
         theme=THEME,
         allowed_paths=[str(EXAMPLES)],
     )

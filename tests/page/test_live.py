@@ -28,9 +28,9 @@ def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(brows
         before = picture(view)
         view.wait_for_function("src => document.querySelector('#live-shown img').src != src", arg=before)
     assert picture(view) != placeholder and view.locator("#live-note").inner_text().strip(" 0123456789.s") == ""
-    view.get_by_label("What do I look like?").check()
+    view.locator("#live-expression").get_by_label("What do I look like?").check()
     view.locator("#live-note").get_by_text("You look like: happiness").wait_for(timeout=30_000)
-    view.get_by_label("Surprise").check()
+    view.locator("#live-expression").get_by_label("Surprise").check()
     view.locator("#live-note").get_by_text("You look like").wait_for(state="hidden")
     view.locator("#live-snapshot").click()
     with view.expect_download() as given:

@@ -103,7 +103,9 @@ def test_an_expression_is_saved_and_opened_again(browser_page, tmp_path):
     view.locator("#photo-consent input").check()
     view.get_by_label("Neutral").check()
     neutral = wait_for_another(view, surprise)
-    view.locator("#photo-load input[type=file]").set_input_files(tmp_path / "mine.json")
+    with view.expect_file_chooser() as chooser:
+        view.locator("#photo-load").click()
+    chooser.value.set_files(tmp_path / "mine.json")
     wait_for_another(view, neutral)
     assert view.get_by_label("My own", exact=True).is_checked()
 
