@@ -4,6 +4,7 @@ import math
 import os
 import secrets
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -27,6 +28,7 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg
 _MATRICES = {1, 5, 6, 7, 9}  # AVColorSpace values that swscale converts exactly; an untagged video stays untagged
 _BT709, _UNTAGGED = 1, 2
 SHORT_S = 0.3  # so much of its end a video may lack without a word
+LAST_FRAMES = 3  # among which the last that was coded is shown
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification part 3: the box that holds XMP in mp4
 
 
@@ -34,7 +36,8 @@ class VideoFrames:
     """The frames of a video file as players show them; each pass over it reads the file anew, one frame at a time.
 
     They are upright, with square pixels, and in the colours of an ordinary screen: high dynamic range and wide gamut
-    become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks.
+    become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks. MPEG
+    streams state no length: an end within a frame is told, and one between two frames cannot be.
 
     Attributes:
         path: the file.
@@ -95,18 +98,23 @@ class VideoFrames:
     def _frames(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         faults: list[Exception] = []
         end_s = 0.0
+        is_partial: deque[bool] = deque(maxlen=LAST_FRAMES)
         with self.opened() as container:
             stream = moving_pictures(container)
-            stream.thread_type = "AUTO"
+            stated_s = _stated_length(container, stream)
+            # Frames decoded side by side do not surely tell that they are incomplete.
+            stream.thread_type = "SLICE" if stated_s is None else "AUTO"
             for number, frame in enumerate(_decoded(container, stream, faults)):
                 # A raw stream has no times: its frames follow each other at its rate.
                 time_s = number / self.rate if frame.pts is None else frame.pts * frame.time_base - self.start_s
                 end_s = float(time_s) + max(float(1 / self.rate), frame.duration * float(self.time_base))
+                is_partial.append(frame.is_corrupt)
                 yield time_s, frame
-            stated_s = _stated_length(container, stream)
         if faults:
             warnings.warn(f"{self.path.name} is damaged; {len(faults)} of its frames are missing.", stacklevel=2)
-        if stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
+        if stated_s is None and any(is_partial):
+            warnings.warn(f"{self.path.name} is cut off within a frame, after {end_s:.1f} s.", stacklevel=2)
+        elif stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
             warnings.warn(f"{self.path.name} is cut off: it ends after {end_s:.1f} of {stated_s:.1f} s.", stacklevel=2)
 
     @contextmanager

@@ -334,6 +334,39 @@ def test_a_video_that_is_cut_off_gives_what_is_there_and_says_so(name, tmp_path)
     assert 20 < len(times) < 75
 
 
+STREAMS = {"cut.ts": ("libx264", "aac"), "cut.mpg": ("mpeg2video", None), "cut.h264": ("libx264", None)}
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_without_a_length_says_if_it_ends_within_a_frame_and_claims_nothing_between_two(
+    name, b_frames, tmp_path
+):
+    path, (codec, sound) = tmp_path / name, STREAMS[name]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, width=96, height=96, options={"bf": str(b_frames)})
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 8_000_000
+        packets = []
+        if sound:
+            heard = output.add_stream(sound, rate=44100, layout="mono")
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 22050), np.int16), "s16", "mono")
+            quiet.sample_rate, quiet.pts = 44100, 0
+            packets += [*heard.encode(quiet), *heard.encode(None)]
+        for number, frame in enumerate(moving(25)):
+            picture = av.VideoFrame.from_ndarray(frame)
+            picture.pts = number
+            packets += stream.encode(picture)
+        packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base)[:-5]:
+            output.mux(packet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nobody can tell that five more frames were to come
+        assert len(list(VideoFrames(path).times())) == 20
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.warns(UserWarning, match=rf"{name} is cut off within a frame, after 0\.[789] s"):
+        assert 18 <= len(list(VideoFrames(path).times())) <= 20
+
+
 def test_damaged_sound_costs_a_part_of_itself_and_no_picture(tmp_path):
     path = make_video(tmp_path / "tv.ts", moving(100, 64), rate=25, sound="aac")
     data = bytearray(path.read_bytes())
