@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from filelock import FileLock  # datasets brings it
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 

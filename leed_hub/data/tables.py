@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from filelock import FileLock  # datasets brings it
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
