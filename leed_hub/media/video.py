@@ -27,6 +27,7 @@ with needs_extra("video", "Reading and writing videos"):
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,h264,hevc,m4v"
 _MATRICES = {1, 5, 6, 7, 9}  # AVColorSpace values that swscale converts exactly; an untagged video stays untagged
 _BT709, _UNTAGGED = 1, 2
+_FULL_RANGE = 2  # AVColorRange
 SHORT_S = 0.3  # so much of its end a video may lack without a word
 LAST_FRAMES = 3  # among which the last that was coded is shown
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification part 3: the box that holds XMP in mp4
@@ -68,6 +69,10 @@ class VideoFrames:
             self._matrix = _display_matrix(frame)
             self.height, self.width = _upright(np.empty(self._square[::-1]), self._matrix).shape
             self._colors = int(frame.color_trc), int(frame.color_primaries)
+            if _has_colors_of_dolby_vision_alone(frame):
+                raise BadVideoError(
+                    f"{self.path.name} is Dolby Vision of profile 5, which is not read; export it as HDR10 or SDR."
+                )
             coding = int(frame.colorspace) if int(frame.colorspace) in _MATRICES else _UNTAGGED
             self.matrix = _BT709 if needs_conversion(*self._colors) else coding
             self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -161,6 +166,12 @@ def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
     side_data: Any = frame.side_data
     matrix = side_data.get("DISPLAYMATRIX")
     return np.eye(2) if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
+
+
+def _has_colors_of_dolby_vision_alone(frame: Any) -> bool:
+    """Whether it is no picture without its Dolby Vision data: what other screens show too is tagged, or limited."""
+    tags = int(frame.color_trc), int(frame.color_primaries), int(frame.color_range)
+    return frame.side_data.get("DOVI_RPU_BUFFER") is not None and tags == (_UNTAGGED, _UNTAGGED, _FULL_RANGE)
 
 
 def _upright(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
