@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from filelock import FileLock  # datasets brings it
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
@@ -76,17 +76,21 @@ class JoinedPictures:
 
     Args:
         parts: uint8 (N_i, C, S, S), alike in C and S.
+        kept: (N,) positions in all of them; if given, the others are left out.
     """
 
-    def __init__(self, parts: Sequence[Tensor]):
+    def __init__(self, parts: Sequence["Tensor | JoinedPictures"], kept: Tensor | None = None):
         self.parts = parts
         self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
-        self.shape = (int(self.ends[-1]), *parts[0].shape[1:])
+        self.kept = kept
+        self.shape: tuple[int, ...] = (int(self.ends[-1]) if kept is None else len(kept), *parts[0].shape[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, positions: Tensor) -> Tensor:
+        if self.kept is not None:
+            positions = self.kept[positions]
         which = torch.bucketize(positions, self.ends, right=True)
         pictures = torch.empty(len(positions), *self.shape[1:], dtype=torch.uint8)
         for number, part in enumerate(self.parts):

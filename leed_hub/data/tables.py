@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from filelock import FileLock  # datasets brings it
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
@@ -74,7 +74,9 @@ def rendered_table(
         without: persons left out, to choose checkpoints on; a picture goes with any person who is in it.
         only: if given, these pictures and no others.
     """
-    parts = []
+    parts: list[dict[str, torch.Tensor]] = []
+    pictures: list[torch.Tensor | JoinedPictures] = []
+    places = []
     for number, split in enumerate(RENDERED_SPLITS[corpus_kind(corpus)]):
         rows = load_corpus(corpus, data_dir, split)
         fingerprint = rows._fingerprint
@@ -87,13 +89,17 @@ def rendered_table(
         table.repeats.fill_(0 if split == "twins" else of_split)
         table.corpus.fill_(number)
         kept = torch.nonzero(torch.tensor(chosen)).squeeze(1)
-        parts.append(FaceTable(**{name: value[kept] for name, value in vars(table).items()}))
+        # Pictures are many: they stay where they are.
+        parts.append({name: value[kept] for name, value in vars(table).items() if name != "images"})
+        places.append(kept + sum(map(len, pictures)))
+        pictures.append(table.images)
     # Equal numbers are equal expressions in all splits, and setups have numbers of their own.
     setups = 0
     for part in parts:
-        part.setup[part.setup != UNKNOWN] += setups
-        setups = max(setups, int(part.setup.max()) + 1 if len(part) else 0)
-    return FaceTable(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+        part["setup"][part["setup"] != UNKNOWN] += setups
+        setups = max([setups, *(part["setup"] + 1).tolist()])
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return FaceTable(images=JoinedPictures(pictures, torch.cat(places)), **columns)
 
 
 def _rendered_split(rows: datasets.Dataset) -> FaceTable:
@@ -106,7 +112,7 @@ def _rendered_split(rows: datasets.Dataset) -> FaceTable:
         expression = torch.tensor([zlib.crc32(file.encode()) for file in worn])
     neutral = torch.tensor([file == of for file, of in zip(files, rows["neutral_file"][:], strict=True)])
     side = rows[0]["image"].width
-    points = torch.tensor(np.asarray(rows["landmarks"][:], dtype=np.float32))
+    points = torch.from_numpy(_points(rows, "landmarks"))
     return FaceTable(
         images=decode_images(rows, TABLE_SIZE),
         setup=group_numbers(list(rows["setup"][:])),
@@ -117,6 +123,12 @@ def _rendered_split(rows: datasets.Dataset) -> FaceTable:
         repeats=torch.ones(len(rows), dtype=torch.long),
         corpus=torch.zeros(len(rows), dtype=torch.long),
     )
+
+
+def _points(rows: datasets.Dataset, column: str) -> np.ndarray:
+    """(N, L, 2) float32 of a column of lists of points, not made into Python's numbers on the way."""
+    values = rows.select_columns([column]).with_format("arrow")[:][column].combine_chunks()
+    return values.flatten().flatten().to_numpy().astype(np.float32).reshape(len(rows), -1, 2)
 
 
 def photograph_table(

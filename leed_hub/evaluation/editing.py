@@ -8,11 +8,12 @@ from typing import Annotated
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from leed_hub.errors import CorpusError
-from leed_hub.evaluation.evaluation import CardRows, Evaluation
+from leed_hub.evaluation.evaluation import CardRows, Evaluation, leaving_out
 from leed_hub.evaluation.rows import SEED
+from leed_hub.media.images import load_image
 from leed_hub.metrics import EditingMetrics
 
 ROLES = ("source", "reference", "target")
@@ -41,6 +42,7 @@ class Editing(Evaluation):
         `wrong_over_right_reference`: that over `error_ratio`; 1 where the reference does not matter;
         `ssim_of_source`, `visual_information_fidelity_of_source`: source against target, for comparison;
         `error_ratio_strength_zero`, `unchanged_error_strength_zero`, `n_strength_zero`;
+        `n_skipped`: triplets left out, since one of their pictures cannot be read;
         `corpus`, `split`, `seen`: what the folder's name says of it, in words for a card.
     """
 
@@ -73,16 +75,17 @@ class Editing(Evaluation):
     def measure(self, editor: Callable) -> dict:
         folder = Path(self.data)
         split = folder.resolve().name
-        pairs = read_pairs(folder)[: self.limit]
+        listed = read_pairs(folder)[: self.limit]
+        pairs = readable_pairs(folder, listed)
         right, wrong, untouched, neutralised = (EditingMetrics(seed=SEED) for _ in range(4))
         for number, pair in enumerate(self.track(pairs, "Editing")):
-            source, reference, target = (read_picture(folder / file_of(pair, role)) for role in ROLES)
+            source, reference, target = (load_image(folder / file_of(pair, role)) for role in ROLES)
             yaw = pair.get("source_yaw", 0.0)
             add_triplet(right, editor(source, reference, detector="none").image, source, target, yaw)
             add_triplet(untouched, source, source, target, yaw)
             if len(pairs) > 1:
                 other = pairs[(number + len(pairs) // 2) % len(pairs)]
-                edit = editor(source, read_picture(folder / file_of(other, "reference")), detector="none").image
+                edit = editor(source, load_image(folder / file_of(other, "reference")), detector="none").image
                 add_triplet(wrong, edit, source, target, yaw)
             if pair["source_expression"] == "neutral" != pair.get("reference_expression"):
                 add_triplet(neutralised, editor(target, None, 0.0, detector="none").image, target, source, yaw)
@@ -95,6 +98,7 @@ class Editing(Evaluation):
             "split": split,
             "seen": "persons in no training split" if split in HELD_OUT else "persons perhaps seen in training",
             **numbers,
+            "n_skipped": len(listed) - len(pairs),
             "n_neutral_source": int(neutral.sum()),
             "n_expressive_source": int((~neutral).sum()),
             "error_ratio_neutral_source": right.error_ratio(neutral),
@@ -137,12 +141,18 @@ def file_of(pair: dict, role: str) -> str:
     return pair.get(f"{role}_file") or f"{pair['pair']:03d}_{role}.jpg"
 
 
-def read_picture(path: Path) -> Image.Image:
-    """An RGB picture, read whole."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise CorpusError(
-            f"{path} is missing or broken, though pairs.parquet beside it lists it: copy the folder again."
-        ) from error
+def readable_pairs(folder: Path, pairs: list[dict]) -> list[dict]:
+    """The triplets whose pictures can be read; a warning names the others.
+
+    Raises:
+        CorpusError: if there are none.
+    """
+    readable = []
+    for pair in pairs:
+        with leaving_out(f"triplet {pair['pair']}"):
+            for role in ROLES:
+                load_image(folder / file_of(pair, role))
+            readable.append(pair)
+    if not readable:
+        raise CorpusError(f"{folder} has no triplet whose pictures can be read: copy the folder again.")
+    return readable

@@ -1,10 +1,14 @@
 """`Evaluation`, the base of every measurement: typed arguments, a run that gives numbers, and their rows in a card."""
 
 import importlib
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+
+from leed_hub.errors import BadImageError, NoFaceError
 
 # Types of arguments that several measurements share; the text is the command line's help.
 Detector = Annotated[str, "How faces are found: yunet, face-alignment or none."]
@@ -13,6 +17,15 @@ RenderedFaces = Annotated[Path, "Folder of the rendered faces."]
 London = Annotated[Path, "Folder of the Face Research Lab London Set."]
 
 RENDERED, LONDON = "Rendered faces", "Face Research Lab London Set"  # as cards name them
+
+
+@contextmanager
+def leaving_out(what: str) -> Iterator[None]:
+    """Go on after a picture that cannot be used, with a warning that names it."""
+    try:
+        yield
+    except (BadImageError, NoFaceError) as error:
+        warnings.warn(f"Left out {what}: {error}", stacklevel=3)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import numpy as np
 from PIL import Image
 
-from leed_hub.errors import BadImageError, ConfigError, CorpusError, NoFaceError
+from leed_hub.errors import ConfigError, CorpusError, NoFaceError
 from leed_hub.evaluation.corruptions import jpeg
-from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation
+from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation, leaving_out
 from leed_hub.evaluation.face_identity import FaceIdentity
 from leed_hub.evaluation.face_mesh import FaceMesh
 from leed_hub.evaluation.rows import SEED
@@ -33,6 +33,7 @@ LONG_SIDE = 1024  # larger photographs are reduced to it first, for the time
 OWN_NEUTRAL, NEUTRAL = "_n", "neutral"  # how the names of neutral pictures end and begin
 NOISE_QUALITY = 75
 NOSE = 4  # of the mesh
+NO_MESH = "the mesh finds no face."
 
 Mesh = Callable[[np.ndarray], np.ndarray | None]
 Identity = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -168,8 +169,10 @@ class Transfer(Evaluation):
         if not expressive:
             raise CorpusError(f"{self.references} has no picture of an expression in which a face is found.")
         paths = _picture_files(Path(self.sources))
-        attempts = [_measure(editor, path, references, mesh, identity) for path in self.track(paths, "Editing")]
-        measured = [one for one in attempts if one is not None]
+        measured = []
+        for path in self.track(paths, "Editing"):
+            with leaving_out(path.name):
+                measured.append(_measure(editor, path, references, mesh, identity))
         if not measured:
             raise CorpusError(f"{self.sources} has no picture in which mesh and editor find the same face.")
 
@@ -181,7 +184,7 @@ class Transfer(Evaluation):
         neutral = [i for i, reference in enumerate(references) if reference.is_neutral]
         return {
             "n_sources": len(measured),
-            "n_sources_skipped": len(attempts) - len(measured),
+            "n_sources_skipped": len(paths) - len(measured),
             "n_references": len(expressive),
             "n_neutral_references": len(neutral),
             "n_references_skipped": n_references_skipped,
@@ -250,45 +253,42 @@ def _read_references(editor: Callable, folder: Path, mesh: Mesh) -> tuple[list[_
     """The references in which mesh and editor find a face, and how many are left out."""
     paths = _picture_files(folder)
     neutrals = {path.stem: path for path in paths if path.stem.endswith(OWN_NEUTRAL)}
-    references, n_skipped = [], 0
+    paths = [path for path in paths if path.stem not in neutrals]
+    references = []
     for path in paths:
-        if path.stem in neutrals:
-            continue
-        try:
+        with leaving_out(path.name):
             picture = _read_picture(path)
             features = _features(mesh, picture)
+            if features is None:
+                raise NoFaceError(NO_MESH)
             editor(picture, None, 0.0)  # asks only whether it finds a face
             own = neutrals.get(path.stem + OWN_NEUTRAL)
             own_features = None if own is None else _features(mesh, _read_picture(own))
-        except (BadImageError, NoFaceError):
-            features = None
-        if features is None:
-            n_skipped += 1
-            continue
-        is_neutral = path.stem.lower().startswith(NEUTRAL)
-        references.append(_Reference(path.stem, picture, features, own_features, is_neutral))
-    return references, n_skipped
+            is_neutral = path.stem.lower().startswith(NEUTRAL)
+            references.append(_Reference(path.stem, picture, features, own_features, is_neutral))
+    return references, len(paths) - len(references)
 
 
 def _measure(
     editor: Callable, path: Path, references: list[_Reference], mesh: Mesh, identity: Identity | None
-) -> _Edited | None:
-    """Edit a source by every reference; None if mesh and editor do not find the same face in it."""
-    try:
-        source = _read_picture(path)
-        pixels = np.asarray(source)
-        landmarks = mesh(pixels)
-        if landmarks is None:
-            return None
-        neutralised = editor(source, None, 0.0)
-    except (BadImageError, NoFaceError):
-        return None
+) -> _Edited:
+    """Edit a source by every reference.
+
+    Raises:
+        BadImageError, NoFaceError: if it cannot be read, or mesh and editor do not find the same face in it.
+    """
+    source = _read_picture(path)
+    pixels = np.asarray(source)
+    landmarks = mesh(pixels)
+    if landmarks is None:
+        raise NoFaceError(NO_MESH)
+    neutralised = editor(source, None, 0.0)
     faces = getattr(neutralised, "faces", ())
     if faces:
         x, y = landmarks[NOSE, :2]
         x0, y0, x1, y1 = faces[0].box
         if not (x0 <= x <= x1 and y0 <= y <= y1):
-            return None
+            raise NoFaceError("mesh and editor do not find the same face.")
 
     recompressed = np.asarray(jpeg(source, NOISE_QUALITY))
     edits = [np.asarray(editor(source, reference.picture).image.convert("RGB")) for reference in references]

@@ -61,7 +61,7 @@ def load_image(
             is_jpeg, file = image.format in ("JPEG", "MPO"), image.fp
             picture = _upright(image, name)
             if is_jpeg and lacks_its_end(image, file):
-                raise BadImageError(f"{name} is incomplete: its lower part is missing.")
+                raise BadImageError(f"{name} is incomplete: its end is missing.")
     return picture if keeps_transparency else on_white(picture)
 
 

@@ -7,7 +7,8 @@ from typing import IO
 from PIL import Image, TiffImagePlugin
 
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of a JPEG, but for those within its compressed data
-_END, _FILLER = 0xD9, b"\x5a\xa5\x3c" * 32
+_SCAN, _END, _FILLER = 0xDA, 0xD9, b"\x5a\xa5\x3c" * 32
+_COEFFICIENTS = 64  # of a block
 
 
 def has_misread_layout(image: Image.Image) -> bool:
@@ -35,23 +36,34 @@ def _is_plain(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
 
 
 def lacks_its_end(image: Image.Image, file: IO[bytes]) -> bool:
-    """Whether a JPEG's compressed data ends before its last pixel.
+    """Whether a JPEG's compressed data ends before its last pixel, or before the last scan that refines them.
 
-    The decoder is content with any end marker and fills what is missing with grey. It is asked a second time, with
-    something in front of the marker: a whole picture stays the same.
+    The decoder is content with any end marker: what is missing is grey, or blurred. It is asked a second time, with
+    something in front of the marker: a whole picture stays the same. Where it ends between two scans, their headers
+    tell which bits of which coefficients never came; all encoders that we know send all of them.
 
     Args:
         image: the picture, loaded.
         file: where it was read from.
     """
-    corner = image.crop((image.width - 4, image.height - 4, image.width, image.height))
-    if corner.getcolors(1) is None and not image.info.get("progressive"):  # the grey would reach the last corner
-        return False
     file.seek(0)
     data, place = file.read(), 2
+    bits_to_come: dict[tuple[int, int], int] = {}  # of each component's coefficients
     while (marker := _MARKER.search(data, place)) and marker[0][1] != _END:
         place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        if marker[0][1] == _SCAN:  # ITU-T T.81, B.2.3
+            *components, first, last, approximation = data[marker.end() + 3 : place]
+            bits_to_come |= {
+                (component, number): approximation & 15
+                for component in components[::2]
+                for number in range(first, last + 1)
+            }
     if marker is None:
+        return False
+    if len(bits_to_come) < _COEFFICIENTS * len(image.getbands()) or any(bits_to_come.values()):
+        return True
+    corner = image.crop((image.width - 4, image.height - 4, image.width, image.height))
+    if corner.getcolors(1) is None and not image.info.get("progressive"):  # the grey would reach the last corner
         return False
     filled = data[: marker.start()] + _FILLER + data[marker.start() :]
     with Image.open(io.BytesIO(filled), formats=["JPEG"]) as other:

@@ -4,6 +4,7 @@ import math
 import os
 import secrets
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -26,7 +27,9 @@ with needs_extra("video", "Reading and writing videos"):
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,h264,hevc,m4v"
 _MATRICES = {1, 5, 6, 7, 9}  # AVColorSpace values that swscale converts exactly; an untagged video stays untagged
 _BT709, _UNTAGGED = 1, 2
+_FULL_RANGE = 2  # AVColorRange
 SHORT_S = 0.3  # so much of its end a video may lack without a word
+LAST_FRAMES = 3  # among which the last that was coded is shown
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification part 3: the box that holds XMP in mp4
 
 
@@ -34,7 +37,8 @@ class VideoFrames:
     """The frames of a video file as players show them; each pass over it reads the file anew, one frame at a time.
 
     They are upright, with square pixels, and in the colours of an ordinary screen: high dynamic range and wide gamut
-    become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks.
+    become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks. MPEG
+    streams state no length: an end within a frame is told, and one between two frames cannot be.
 
     Attributes:
         path: the file.
@@ -65,6 +69,10 @@ class VideoFrames:
             self._matrix = _display_matrix(frame)
             self.height, self.width = _upright(np.empty(self._square[::-1]), self._matrix).shape
             self._colors = int(frame.color_trc), int(frame.color_primaries)
+            if _has_colors_of_dolby_vision_alone(frame):
+                raise BadVideoError(
+                    f"{self.path.name} is Dolby Vision of profile 5, which is not read; export it as HDR10 or SDR."
+                )
             coding = int(frame.colorspace) if int(frame.colorspace) in _MATRICES else _UNTAGGED
             self.matrix = _BT709 if needs_conversion(*self._colors) else coding
             self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -95,18 +103,23 @@ class VideoFrames:
     def _frames(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         faults: list[Exception] = []
         end_s = 0.0
+        is_partial: deque[bool] = deque(maxlen=LAST_FRAMES)
         with self.opened() as container:
             stream = moving_pictures(container)
-            stream.thread_type = "AUTO"
+            stated_s = _stated_length(container, stream)
+            # Frames decoded side by side do not surely tell that they are incomplete.
+            stream.thread_type = "SLICE" if stated_s is None else "AUTO"
             for number, frame in enumerate(_decoded(container, stream, faults)):
                 # A raw stream has no times: its frames follow each other at its rate.
                 time_s = number / self.rate if frame.pts is None else frame.pts * frame.time_base - self.start_s
                 end_s = float(time_s) + max(float(1 / self.rate), frame.duration * float(self.time_base))
+                is_partial.append(frame.is_corrupt)
                 yield time_s, frame
-            stated_s = _stated_length(container, stream)
         if faults:
             warnings.warn(f"{self.path.name} is damaged; {len(faults)} of its frames are missing.", stacklevel=2)
-        if stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
+        if stated_s is None and any(is_partial):
+            warnings.warn(f"{self.path.name} is cut off within a frame, after {end_s:.1f} s.", stacklevel=2)
+        elif stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
             warnings.warn(f"{self.path.name} is cut off: it ends after {end_s:.1f} of {stated_s:.1f} s.", stacklevel=2)
 
     @contextmanager
@@ -153,6 +166,12 @@ def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
     side_data: Any = frame.side_data
     matrix = side_data.get("DISPLAYMATRIX")
     return np.eye(2) if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
+
+
+def _has_colors_of_dolby_vision_alone(frame: Any) -> bool:
+    """Whether it is no picture without its Dolby Vision data: what other screens show too is tagged, or limited."""
+    tags = int(frame.color_trc), int(frame.color_primaries), int(frame.color_range)
+    return frame.side_data.get("DOVI_RPU_BUFFER") is not None and tags == (_UNTAGGED, _UNTAGGED, _FULL_RANGE)
 
 
 def _upright(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -8,15 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
+from filelock import FileLock, Timeout
+
 from leed_hub.errors import ConfigError
 from leed_hub.media.images import printable
 from leed_hub.pipelines.batch import PicturePrediction
 from leed_hub.pipelines.recognizer import FacePrediction
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas
@@ -124,27 +121,23 @@ def continued_table(
         raise ConfigError(f"{path.name} is a link; give the file that it leads to.")
     pictures = list(pictures)
     try:
-        # Names that are no UTF-8 come back as the bytes they are.
-        with open(path, "a+", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            _lock(file, path.name)
+        with (
+            # Names that are no UTF-8 come back as the bytes they are.
+            open(path, "a+", encoding="utf-8", errors="surrogateescape", newline="") as file,
+            FileLock(path.with_name(f".{path.name}.lock"), timeout=0),  # the system lets it go even if we are killed
+        ):
             done, end = _held(
                 cast(BinaryIO, file.buffer), path.name, labels, {name_cell(picture) for picture in pictures}
             )
             file.truncate(end)
             table = PictureTable(file, labels, has_header=end > 0)
             yield table, [picture for picture in pictures if name_cell(picture) not in done]
+    except Timeout as error:
+        raise ConfigError(
+            f"{path.name} is being written by another run; wait for it or choose another file."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path.name} could not be written: {error.strerror or error}.") from error
-
-
-def _lock(file: TextIO, name: str) -> None:
-    """Keep a file to this process as long as it is open; the system lets it go even where the process is killed."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigError(f"{name} is being written by another run; wait for it or choose another file.") from error
 
 
 def _header(labels: tuple[str, ...]) -> list[str]:

@@ -67,8 +67,9 @@ def fit_controls(editor: ExpressionEditor, data_dir: str | os.PathLike, *, limit
         labels += rows["label"][:]
         intensities += rows["intensity"][:]
     code, weight = torch.cat(codes).numpy(), np.concatenate(shapes)
-    kinds = list(dict.fromkeys(name.removesuffix("_L").removesuffix("_R") for name in names))
-    of_kind = np.stack([weight[:, [name.startswith(kind) for name in names]].mean(axis=1) for kind in kinds], axis=1)
+    both_sides = np.array([name.removesuffix("_L").removesuffix("_R") for name in names])
+    kinds = list(dict.fromkeys(both_sides))
+    of_kind = np.stack([weight[:, both_sides == kind].mean(axis=1) for kind in kinds], axis=1)
 
     people = np.unique(persons)
     left_out = np.random.default_rng(SEED).permutation(people)[: round(LEFT_OUT * len(people))]

@@ -60,3 +60,7 @@ def test_joined_pictures_read_as_their_concatenation():
     assert torch.equal(joined[positions], whole[positions])
     assert torch.equal(joined[torch.arange(9)], whole)
     assert all(part is own for part, own in zip(joined.parts, parts, strict=True))
+    kept = torch.tensor([1, 4, 3])
+    some = JoinedPictures(parts, kept)
+    assert len(some) == 3 and some.shape == (3, 2, 4, 4)
+    assert torch.equal(some[torch.tensor([2, 0])], whole[[3, 1]])

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 from leed_hub.data import load_corpus
+from leed_hub.data.memory import decode_images
 from leed_hub.data.pairs import FaceTable
 from leed_hub.data.tables import (
     CACHE_ENV,
+    _points,
     cached_table,
     group_numbers,
     joined,
@@ -168,3 +170,11 @@ def test_people_share_expressions_across_splits_and_go_with_anyone_who_is_in_the
         len(rendered_table("rendered_people", folder, without=("1003",))) == 3
     )  # the blended person has its inner face
     assert len(rendered_table("rendered_people", folder, only=("004",))) == 5
+    rows = [load_corpus("rendered_people", folder, split) for split in ("posed", "photographs")]
+    assert torch.equal(table.images[torch.arange(8)], torch.cat([decode_images(part, 160) for part in rows]))
+    assert [len(part) for part in table.images.parts] == [5, 3]  # those of the cache, not copied
+    for part, first in zip(rows, (0, 5), strict=True):
+        points = (np.array(part["landmarks"][:], np.float32) + 0.5) / part[0]["image"].width * 2 - 1
+        assert np.abs(table.landmarks[first : first + len(part)].numpy() - points).max() < 1e-6
+    turned = rows[0].select([2, 0])
+    assert np.array_equal(_points(turned, "landmarks"), np.array(turned["landmarks"][:], np.float32))

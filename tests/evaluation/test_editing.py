@@ -131,16 +131,27 @@ def test_the_card_says_whose_triplets_were_edited(pairs_dir, tmp_path_factory, f
     assert older in entries and written in entries
 
 
-def test_a_missing_picture_is_named(pairs_dir):
-    (pairs_dir / "001_target.jpg").unlink()
-    with pytest.raises(CorpusError, match="001_target.jpg"):
-        Editing(data=pairs_dir).run(return_source)
+@pytest.mark.parametrize("kind", ["missing", "cut off", "broken header", "too large"])
+def test_a_triplet_with_an_unreadable_picture_is_left_out_by_name_and_counted(kind, pairs_dir):
+    picture = pairs_dir / "001_reference.jpg"
+    if kind == "missing":
+        picture.unlink()
+    elif kind == "cut off":
+        picture.write_bytes(picture.read_bytes()[:200])
+    elif kind == "broken header":
+        picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    else:
+        Image.new("L", (8000, 6000)).save(picture)
+    with pytest.warns(UserWarning, match="Left out triplet 1: 001_reference.jpg"):
+        result = Editing(data=pairs_dir).run(return_source)
+    assert (result["n"], result["n_skipped"], result["n_profile"], result["n_expressive_source"]) == (2, 1, 1, 1)
+    assert result["error_ratio"] == result["error_ratio_wrong_reference"] == 1.0
 
 
-def test_a_broken_picture_is_named(pairs_dir):
-    picture = pairs_dir / "001_target.jpg"
-    picture.write_bytes(picture.read_bytes()[:200])
-    with pytest.raises(CorpusError, match="001_target.jpg"):
+def test_a_folder_of_which_no_triplet_can_be_read_is_refused(pairs_dir):
+    for path in pairs_dir.glob("*_source.jpg"):
+        path.unlink()
+    with pytest.warns(UserWarning, match="Left out triplet 2"), pytest.raises(CorpusError, match="no triplet whose"):
         Editing(data=pairs_dir).run(return_source)
 
 

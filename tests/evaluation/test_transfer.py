@@ -109,10 +109,15 @@ def test_counts_say_what_was_measured_and_what_was_left_out(folders):
     save([0] * 5, references / "no_face.png")
     (sources / "broken.jpg").write_bytes(b"no picture")
     (sources / "notes.txt").write_text("none either")
+    (references / "broken.png").write_bytes((references / "1.png").read_bytes()[:60])
     (references / "3_n.png").unlink()
-    result = measure(Mover(references.parent / "nowhere"), folders)
+    with pytest.warns(UserWarning) as notes:
+        result = measure(Mover(references.parent / "nowhere"), folders)
+    assert [str(note.message).split(": ")[0] for note in notes] == [
+        "Left out broken.png", "Left out no_face.png", "Left out broken.jpg", "Left out no_face.png",
+    ]  # fmt: skip
     assert [result[f"n_{name}"] for name in ("sources", "references", "neutral_references")] == [12, 8, 1]
-    assert [result[f"n_{name}"] for name in ("sources_skipped", "references_skipped", "own_neutral")] == [2, 1, 7]
+    assert [result[f"n_{name}"] for name in ("sources_skipped", "references_skipped", "own_neutral")] == [2, 2, 7]
     assert result["n_edits"] == 12 * 9 and result["n_pairs"] == 12 * 8
 
 

@@ -556,6 +556,26 @@ def test_a_jpeg_that_ends_early_is_refused_in_spite_of_its_end_marker(share, opt
         load_image(tmp_path / "cut.jpg")
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_refused_in_spite_of_its_end_marker(mode, tmp_path):
+    data = saved(photograph().convert(mode), tmp_path / "whole.jpg", progressive=True).read_bytes()
+    assert np.abs(pixels(load_image(data)) - pixels(photograph().convert(mode).convert("RGB"))).mean() < 6
+    scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 5
+    for place in scans[1:]:
+        with pytest.raises(BadImageError, match="the image is incomplete: its end is missing"):
+            load_image(data[:place] + b"\xff\xd9")
+
+
+def test_a_jpeg_whose_colours_never_came_is_refused(tmp_path):
+    """A scan a component, as some cameras write it."""
+    data = saved(photograph(), tmp_path / "one.jpg", subsampling=0).read_bytes()
+    start = data.index(b"\xff\xda")
+    only_luma = data[:start] + bytes.fromhex("ffda0008010100003f00") + data[start + 14 :]
+    with pytest.raises(BadImageError, match="incomplete"):
+        load_image(only_luma)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_whole_jpeg_with_a_grey_lower_half_opens(progressive, tmp_path):
     picture = photograph()

@@ -1,5 +1,6 @@
 """Videos as phones, cameras and converters write them, read as players show them, and their sound carried over."""
 
+import re
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -228,6 +229,43 @@ def test_colours_of_a_video_that_is_not_hdr_stay_as_they_are(tmp_path):
     assert np.abs(next(iter(VideoFrames(path)))[1].astype(int) - example()).mean() < 2.5
 
 
+def dolby_vision_unit() -> bytes:
+    """The least data of a picture that FFmpeg takes for Dolby Vision's, as a NAL unit of HEVC."""
+    header = f"{2:06b}{18:011b}{0:08b}1001011"  # type, format, profile and level; floats, full range
+    header += "011" + "011" + "00101" + "00000" + "1" + "00" + "111"  # of 10, 10 and 12 bits; no residual
+    pivots = ("1" + f"{0:010b}{1023:010b}") * 3 + "11"
+    lines = ("110" + f"{0x3F555555:032b}" * 2) * 3
+    bits = header + pivots + lines
+    bits += "0" * (-len(bits) % 8)
+    data = b"\x19" + int(bits, 2).to_bytes(len(bits) // 8, "big") + b"\xaa" * 4 + b"\x80"
+    return b"\0\0\0\1\x7c\1" + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", data)
+
+
+@pytest.mark.parametrize(
+    ("tags", "opens"),
+    [
+        ("range=full", False),  # profile 5
+        ("range=limited:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc", True),  # 8.1
+        ("range=limited", True),  # 8.2
+    ],
+)
+def test_colours_that_dolby_vision_alone_shows_are_refused_by_name(tags, opens, tmp_path):
+    path = tmp_path / "phone.hevc"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx265", rate=25, width=64, height=64)
+        stream.pix_fmt, stream.options = "yuv420p10le", {"x265-params": f"log-level=none:aud=1:{tags}"}
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(example()).reformat(format="yuv420p10le")))
+        output.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes() + dolby_vision_unit())
+    if opens:
+        assert VideoFrames(path).width == 64
+    else:
+        with pytest.raises(
+            BadVideoError, match=r"phone\.hevc is Dolby Vision of profile 5, .* export it as HDR10 or SDR"
+        ):
+            VideoFrames(path)
+
+
 # Shape and orientation
 
 CORNERS = np.zeros((48, 64, 3), np.uint8)
@@ -332,6 +370,39 @@ def test_a_video_that_is_cut_off_gives_what_is_there_and_says_so(name, tmp_path)
     with pytest.warns(UserWarning, match=rf"{name} is cut off: it ends after [12]\.\d of [24]\.0 s"):
         times = list(VideoFrames(path).times())
     assert 20 < len(times) < 75
+
+
+STREAMS = {"cut.ts": ("libx264", "aac"), "cut.mpg": ("mpeg2video", None), "cut.h264": ("libx264", None)}
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_without_a_length_says_if_it_ends_within_a_frame_and_claims_nothing_between_two(
+    name, b_frames, tmp_path
+):
+    path, (codec, sound) = tmp_path / name, STREAMS[name]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, width=96, height=96, options={"bf": str(b_frames)})
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 8_000_000
+        packets = []
+        if sound:
+            heard = output.add_stream(sound, rate=44100, layout="mono")
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 22050), np.int16), "s16", "mono")
+            quiet.sample_rate, quiet.pts = 44100, 0
+            packets += [*heard.encode(quiet), *heard.encode(None)]
+        for number, frame in enumerate(moving(25)):
+            picture = av.VideoFrame.from_ndarray(frame)
+            picture.pts = number
+            packets += stream.encode(picture)
+        packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base)[:-5]:
+            output.mux(packet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nobody can tell that five more frames were to come
+        assert len(list(VideoFrames(path).times())) == 20
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.warns(UserWarning, match=rf"{name} is cut off within a frame, after 0\.[789] s"):
+        assert 18 <= len(list(VideoFrames(path).times())) <= 20
 
 
 def test_damaged_sound_costs_a_part_of_itself_and_no_picture(tmp_path):

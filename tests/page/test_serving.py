@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 from PIL import Image
 
 from app import FaceFile, FaceImage
@@ -89,6 +91,56 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
         Client(page, verbose=False).predict(handle_file(str(bad)), None, 1.0, True, api_name="/edit")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
+
+
+@pytest.mark.slow
+def test_many_at_once_each_get_their_own_answer_or_are_told_that_the_queue_is_full(page, photographs, tmp_path):
+    client = Client(page, verbose=False, httpx_kwargs={"timeout": 120})
+    photo, jobs = Image.open(photographs[0]), {}
+    for side in range(200, 240):  # how one tells whose answer it is
+        photo.resize((side, side)).save(tmp_path / f"{side}.png")
+        jobs[side] = client.submit(handle_file(str(tmp_path / f"{side}.png")), api_name="/classify")
+    full = 0
+    for side, job in jobs.items():
+        try:
+            boxes, *_ = job.result(timeout=300)
+        except QueueError as error:
+            assert "Queue is full" in str(error)
+            full += 1
+        else:
+            assert Image.open(boxes).size == (side, side)
+    assert 0 < full < len(jobs)
+    assert client.predict(handle_file(str(photographs[0])), api_name="/classify")  # and it goes on
+
+
+def posted(address: str, body: bytes, kind: str) -> bytes:
+    """What is answered; not by gradio's client, which holds back what the page must refuse itself."""
+    with urllib.request.urlopen(urllib.request.Request(address, body, {"Content-Type": kind})) as answer:
+        return answer.read()
+
+
+def test_a_file_over_the_limit_is_refused(page):
+    head = b'--end\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        posted(
+            f"{page}/gradio_api/upload",
+            head + bytes(22_000_000) + b"\r\n--end--\r\n",
+            "multipart/form-data; boundary=end",
+        )
+    assert refused.value.code == 413
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "file:///etc/passwd", str(ROOT / "app.py")])
+def test_a_file_of_the_machine_is_neither_read_nor_served(path, page):
+    address = f"{page}/gradio_api/call/classify"
+    picture = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}).encode()
+    event = json.loads(posted(address, picture, "application/json"))["event_id"]
+    with urllib.request.urlopen(f"{address}/{event}") as answer:
+        text = answer.read().decode()
+    assert text.startswith("event: error") and "root:" not in text and "Traceback" not in text
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{page}/gradio_api/file={path}")
+    assert refused.value.code == 403
 
 
 def test_no_picture_is_kept_or_offered_for_sharing(page):

@@ -561,6 +561,14 @@ def test_a_table_is_written_by_one_process_at_a_time(recognizer, tmp_path):
         assert left == []
 
 
+def test_a_table_is_written_by_one_run_at_a_time_where_files_are_locked_otherwise(tmp_path):
+    script = "import sys; sys.modules['fcntl'] = None  # as on Windows\n"
+    script += "from leed_hub.pipelines.tables import continued_table\n"
+    script += "with continued_table('t.csv', ('a',), []), continued_table('t.csv', ('a',), []): pass"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=SETTINGS)
+    assert "ConfigError: t.csv is being written by another run" in done.stderr
+
+
 def test_a_table_does_not_follow_a_link(recognizer, tmp_path):
     (tmp_path / "victim.csv").write_text("")
     (tmp_path / "t.csv").symlink_to("victim.csv")

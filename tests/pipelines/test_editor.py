@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import portrait
-from PIL import Image
+from PIL import Image, ImageOps
 
 import leed_hub
 from leed_hub import ExpressionEditor, ExpressionRecognizer, edit_many
@@ -143,6 +143,46 @@ def test_the_edit_follows_the_face_to_the_border_and_in_a_small_picture(editor, 
         result = editor(photo, smile)
         assert result.image.size == photo.size
         assert np.abs(pixels(result.image) - pixels(photo)).max() > 20
+
+
+@pytest.mark.parametrize("kind", ["mouth covered", "eye covered", "face of 22 pixels"])
+def test_a_face_that_is_hard_to_see_is_edited_or_said_not_to_be_found(kind, editor, neutral, smile):
+    x0, y0, x1, y1 = (round(edge) for edge in editor(neutral, None, 0.0).faces[0].box)
+    photo = neutral.copy()
+    if kind == "mouth covered":
+        photo.paste((40, 60, 90), (x0, y0 + 2 * (y1 - y0) // 3, x1, y1))
+    elif kind == "eye covered":
+        photo.paste((40, 60, 90), (x0, y0, (x0 + x1) // 2, y0 + (y1 - y0) // 2))
+    else:
+        photo = photo.resize((64, 64))
+    try:
+        result = editor(photo, smile)
+    except NoFaceError as error:
+        assert "source" in str(error)
+    else:
+        assert result.image.size == photo.size and len(result.faces) == 1
+        assert np.abs(pixels(result.image) - pixels(photo))[:2].max() == 0  # far from the face
+
+
+def in_face(result, picture: np.ndarray) -> np.ndarray:
+    x0, y0, x1, y1 = (int(edge) for edge in result.faces[0].box)
+    return picture[y0:y1, x0:x1]
+
+
+def test_a_face_takes_its_own_expression_and_a_neutral_one_none_at_all_almost_unchanged(editor, neutral, smile):
+    def change(photo, *how) -> float:
+        result = editor(photo, *how)
+        return in_face(result, np.abs(pixels(result.image) - pixels(photo))).mean()
+
+    assert max(change(neutral, neutral), change(neutral, None, 0.0)) < 0.4 * change(neutral, smile)
+    assert change(smile, smile) < 0.6 * min(change(smile, neutral), change(smile, None, 0.0))
+
+
+def test_the_edit_of_mirrored_pictures_is_the_mirrored_edit(editor, neutral, smile):
+    plain = editor(neutral, smile)
+    mirrored = ImageOps.mirror(editor(ImageOps.mirror(neutral), ImageOps.mirror(smile)).image)
+    edit = in_face(plain, np.abs(pixels(plain.image) - pixels(neutral))).mean()
+    assert in_face(plain, np.abs(pixels(plain.image) - pixels(mirrored))).mean() < 0.7 * edit
 
 
 def test_a_crop_is_edited_as_it_is_when_told_that_it_is_one(editor, shared):

@@ -16,7 +16,7 @@ from leed_hub.training.controls import fit_controls
 
 NAMES = ["mouthSmile_L", "mouthSmile_R", "jawOpen", "noseSneer_L", "noseSneer_R", "mouthUpperUp_L", "mouthFrown_L"]
 NAMES += ["mouthPucker", "cheekSquint_L", "browInnerUp_L", "browOuterUp_L", "browDown_L", "eyeWide_L", "eyeSquint_L"]
-NAMES += ["eyeBlink_L"]
+NAMES += ["eyeBlink_L", "jawOpenSideways"]  # the last begins as another does
 
 
 def made_rows(seed: int) -> datasets.Dataset:
@@ -27,7 +27,7 @@ def made_rows(seed: int) -> datasets.Dataset:
         smile, jaw, sneer = random.random(3)
         pixels = np.full((16, 16, 3), 255 * np.array([smile, jaw, 0.5]), np.uint8)
         rows["image"].append(Image.fromarray(pixels))
-        rows["blendshapes"].append([smile, smile, jaw, sneer, sneer] + [0.0] * (len(NAMES) - 5))
+        rows["blendshapes"].append([smile, smile, jaw, sneer, sneer] + [0.0] * (len(NAMES) - 6) + [random.random()])
         rows["subject"].append(f"{number % 12}")
         rows["label"].append(EXPRESSIONS.index("happiness") if smile > 0.5 else number % 8)
         rows["intensity"].append(0.9)
