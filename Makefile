@@ -12,7 +12,7 @@ test: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy leed_hub
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # The core's tests with the lowest versions that pyproject.toml allows, or with the newest: RESOLUTION=highest.
 RESOLUTION ?= lowest-direct

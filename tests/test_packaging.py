@@ -42,7 +42,7 @@ def names(requirements) -> set[str]:
 def test_requirements_of_the_space_hold_all_that_the_page_and_the_training_need():
     extras = project()["optional-dependencies"]
     needed = names(project()["dependencies"]).union(
-        *(names(extras[name]) for name in ("app", "face-alignment", "heif", "train", "video"))
+        *(names(extras[name]) for name in ("app", "face-alignment", "heif", "mcp", "train", "video"))
     )
     assert names((ROOT / "requirements.txt").read_text().splitlines()) == needed - {"leed-hub"}
 
