@@ -974,7 +974,7 @@ def main() -> None:
         ExpressionEditor.from_pretrained(os.environ.get("LEED_HUB_EDITOR")),
         ExpressionRecognizer.from_pretrained(os.environ.get("LEED_HUB_RECOGNIZER")),
     )
-    demo.queue(max_size=16).launch(
+    demo.queue(max_size=256).launch(
         mcp_server=find_spec("mcp") is not None,
         max_file_size="100mb",
         run_history=False,
