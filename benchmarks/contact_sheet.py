@@ -3,6 +3,7 @@
     python benchmarks/contact_sheet.py photographs --data-dir CORPORA --output docs/editing_photographs.jpg
     python benchmarks/contact_sheet.py renders --data-dir CORPORA --output docs/editing_renders.jpg
     python benchmarks/contact_sheet.py examples --output docs/edits.jpg --golden tests/golden_edit.png
+    python benchmarks/contact_sheet.py moving --output docs/moving.gif
     python benchmarks/contact_sheet.py folder --sources DIR --references DIR --output sheet.jpg
 
 The first shows no photograph but its edits, `examples` the renders of docs/examples, and `folder` whatever is in two
@@ -24,7 +25,7 @@ from leed_hub.evaluation.damage import strongest_of_each_category
 from leed_hub.evaluation.photographs import read_persons
 from leed_hub.faces.alignment import crop_face, similarity
 from leed_hub.media.images import load_image
-from leed_hub.media.provenance import save_edited
+from leed_hub.media.provenance import save_edited, save_edited_animation
 from leed_hub.pipelines.editor import EditResult
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
@@ -184,6 +185,19 @@ def examples(
     save_edited(sheet, output, software=editor.software)
     if golden:
         edits[0].save(golden)
+
+
+@app.command()
+def moving(output: Output, model: Model = None, side: int = 224, frames: int = 8) -> None:
+    """An example render that goes to one expression after another and back."""
+    editor = ExpressionEditor.from_pretrained(model)
+    source = Image.open(EXAMPLES / "source.png").convert("RGB").resize((side, side))
+    session, pictures = editor.session(source), []
+    for name in ("surprise", "smile", "sadness", "anger"):
+        expression = editor.expression(name)
+        for share in np.sin(np.linspace(0, np.pi, frames, endpoint=False)) * 1.4:
+            pictures.append(session.render(expression, share).image)
+    save_edited_animation(pictures, output, ms_a_frame=100, software=editor.software)
 
 
 if __name__ == "__main__":

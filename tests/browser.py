@@ -1,5 +1,16 @@
 """What the tests of the page ask of the browser."""
 
+import os
+from pathlib import Path
+
+
+def screenshot(view, name: str) -> None:
+    """How the docs' pictures are made: LEED_HUB_SCREENSHOTS=docs python -m pytest tests/page."""
+    if folder := os.environ.get("LEED_HUB_SCREENSHOTS"):
+        view.set_viewport_size({"width": 1280, "height": 900})
+        view.wait_for_timeout(1500)
+        view.screenshot(path=Path(folder, f"page_{name}.jpg"), quality=80, type="jpeg")
+
 
 def shown(view) -> str:
     """Where the edited picture on the page comes from; another one after each edit."""

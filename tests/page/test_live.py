@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from browser import screenshot
 from PIL import Image
 
 from leed_hub.media.provenance import is_marked_edited
@@ -32,6 +33,7 @@ def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(brows
     view.locator("#live-note").get_by_text("You look like: happiness").wait_for(timeout=30_000)
     view.locator("#live-expression").get_by_label("Surprise").check()
     view.locator("#live-note").get_by_text("You look like").wait_for(state="hidden")
+    screenshot(view, "live")
     view.locator("#live-snapshot").click()
     with view.expect_download() as given:
         view.locator("#live-file a").first.click()

@@ -1,13 +1,12 @@
 """The Photo tab as a visitor uses it, in headless Chromium; real weights, real faces."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from browser import shown, wait_for_another
+from browser import screenshot, shown, wait_for_another
 from PIL import Image
 
 from leed_hub import ExpressionEditor
@@ -18,11 +17,9 @@ from leed_hub.pipelines.expressions import Expression
 
 def test_on_opening_one_sees_a_finished_edit(browser_page):
     picture = shown(browser_page)
-    if folder := os.environ.get("LEED_HUB_SCREENSHOTS"):  # how docs/page.png is made
-        browser_page.get_by_label("Surprise").check()
-        wait_for_another(browser_page, picture)
-        browser_page.wait_for_timeout(1500)
-        browser_page.screenshot(path=Path(folder, "page.png"))
+    browser_page.get_by_label("Surprise").check()
+    wait_for_another(browser_page, picture)
+    screenshot(browser_page, "photo")
 
 
 def test_a_visitor_with_one_photo_smiles_after_two_clicks_and_gets_a_marked_file(browser_page, photographs, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import screenshot
 from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -56,6 +57,7 @@ def test_many_pictures_give_a_row_a_face_and_a_note_names_the_rest(read_tab, fil
     wait_for_note(view, "4 pictures, 2 faces.")
     wait_for_note(view, "No face was found in grey.png")
     wait_for_note(view, "text.jpg is not")
+    screenshot(view, "read")
     assert bars(view) == "neutral"
     picture = view.locator("#read-picture img").get_attribute("src")
     view.locator("#read-table [data-testid^=cell]").get_by_text("happiness.png").click()

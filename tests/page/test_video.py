@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import screenshot
 from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -52,6 +53,7 @@ def test_a_trial_then_the_whole_named_after_the_video_and_marked(video_tab, tmp_
     view.locator("#video-whole").click()
     wait_for_note(view, "25 frames, with sound.")
     assert shown(view) != trial
+    screenshot(view, "video")
     with view.expect_download() as download:
         view.locator("#video-result a[download]").click()
     assert download.value.suggested_filename == "me_edited.mp4"
