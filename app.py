@@ -466,8 +466,8 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         seen = [portrait, result, note, faces]
         face = gr.Textbox("largest", visible=False)  # for clients
-        photo.input(opened, [photo, face, consent, strength, *wanted], seen, **quiet)
-        faces.select(choose, [photo, consent, strength, *wanted], seen, **quiet)
+        photo.input(opened, [photo, face, consent, strength, *wanted], seen, trigger_mode="always_last", **quiet)
+        faces.select(choose, [photo, consent, strength, *wanted], seen, trigger_mode="always_last", **quiet)
         for given, came in ((reference, reference.input), (load, load.upload)):
             came(read_reference, given, [own, expression, note], **quiet).then(draw, controls, [result, note], **quiet)
         for control in (consent, expression, strength, blend, share, eyes_from, mouth, eyes, *slides):

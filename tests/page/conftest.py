@@ -84,6 +84,7 @@ def opened(browser, page: str, **size):
     view, errors = context.new_page(), []
     view.on("pageerror", lambda error: errors.append(error))
     view.goto(page)
+    view.locator("#photo-result img").first.wait_for(timeout=60_000)  # before, it does not listen
     yield view
     context.close()
     assert not errors

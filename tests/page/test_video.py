@@ -31,8 +31,8 @@ def choose(view, control: str, file: Path) -> None:
     clear = view.locator(f"{control} button[aria-label=Clear]")
     if clear.count():
         clear.click()
-        view.locator(control).get_by_text("Click to Upload").wait_for()
-        view.wait_for_timeout(300)  # the new drop zone is deaf for a moment
+    view.locator(control).get_by_text("Click to Upload").wait_for()
+    view.wait_for_timeout(500)  # a new drop zone is deaf for a moment
     view.locator(f"{control} input[type=file]").set_input_files(file)
     view.locator(control).get_by_text(file.name).first.wait_for()
 
