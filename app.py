@@ -65,7 +65,7 @@ TRIAL_S, TRIAL_WORDS = 2, "two"
 FRAMES_READ = 10  # a second of a video: the expression of a face changes no faster
 COLUMNS = ["file", "face", "expression", "%"]
 MOST_NAMED = 8  # files that a note names
-PREVIEW_SIDE = 900  # pixels; what is shown while controls move is at most so large
+PREVIEW_SIDE = 640  # pixels; what is shown while controls move is at most so large
 LIMITS = (
     "What a face *looks like* in one picture, not what the person feels. Not for decisions about people: using emotion "
     "recognition at work or in education is prohibited in the EU. Scores depend on light, pose, age and culture."

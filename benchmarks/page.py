@@ -30,10 +30,12 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
 WATCH = """selector => {
-  window.seen = []; window.last = '';
+  const seen = window.seen = [];
+  window.last = '';
   const look = () => {
+    if (window.seen !== seen) return; // another one is watched by now
     const now = [...document.querySelectorAll(selector)].map(i => i.src).join();
-    if (now !== window.last) { window.last = now; window.seen.push(performance.now()); }
+    if (now !== window.last) { window.last = now; seen.push(performance.now()); }
     requestAnimationFrame(look);
   };
   look();
@@ -102,14 +104,13 @@ def live_pictures_a_second(view: Page, seconds: float = 10.0) -> float:
 def many_clients(address: str, folder: Path, count: int, threads: int) -> dict[str, float]:
     """Edits and readings at once, each with a picture of its own size: how many got theirs, another's, or none."""
     source = Image.open(EXAMPLES / "happiness.png").convert("RGB")
-    local = {}
+    clients = [Client(address, verbose=False, httpx_kwargs={"timeout": 600}) for _ in range(8)]  # sessions
 
     def one(number: int) -> str:
         photo = folder / f"{number}.png"
         size = (256 + number, 300)
         source.resize(size).save(photo)
-        client = local.setdefault(number % threads, None) or Client(address, verbose=False)
-        local[number % threads] = client
+        client = clients[number % len(clients)]
         try:
             if number % 2:
                 file, _ = client.predict(handle_file(str(photo)), None, 1.0, True, expression="smile", api_name="/edit")

@@ -297,6 +297,14 @@ def mixed(first: Fields, second: Fields, flow_share: float | Tensor, paint_share
     return flow, mask, paint / mask.clamp(min=1e-6)
 
 
+def between(images: Tensor, neutral: LEEDOutput, full: LEEDOutput, strength: float) -> LEEDOutput:
+    """The edit of the same faces (B, 3, H, W) at any strength, of those at 0 and 1; above 1 only the flow goes on."""
+    first, second = ((end.flow, end.mask, end.color) for end in (neutral, full))
+    fields = mixed(first, second, strength, min(strength, 1.0))
+    target_point = within_limits(torch.lerp(neutral.target_point, full.target_point, strength))
+    return LEEDOutput(composed(images, *fields), *fields, target_point)
+
+
 class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expression-editing", "leed"]):
     """The LEED editor: encode both faces, move the source along the manifold, decode.
 
@@ -353,12 +361,10 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         """
         displacement = self.transform(source.neutral_point, expression_code)
         target_point = within_limits(source.neutral_point + strength * displacement)
-        if isinstance(strength, Tensor) or strength in (0, 1):
-            flow, mask, color = self._draw(source, target_point)
-        else:
-            neutral = self._draw(source, source.neutral_point)
-            full = self._draw(source, within_limits(source.neutral_point + displacement))
-            flow, mask, color = mixed(neutral, full, strength, min(strength, 1.0))
+        if not isinstance(strength, Tensor) and strength not in (0, 1):
+            neutral, full = (self.decode(images, source, expression_code, end) for end in (0, 1))
+            return between(images, neutral, full, strength)
+        flow, mask, color = self._draw(source, target_point)
         return LEEDOutput(composed(images, flow, mask, color), flow, mask, color, target_point)
 
     def _draw(self, source: FaceEncoding, target_point: Tensor) -> Fields:

@@ -29,7 +29,7 @@ from leed_hub.faces.tracking import FaceChoice, check_face_choice, choose_faces
 from leed_hub.hub import CONTROLS, download_files
 from leed_hub.media.images import load_image, on_white, with_transparency
 from leed_hub.media.paste_back import paste_back
-from leed_hub.models.leed import LEEDModel, LEEDOutput
+from leed_hub.models.leed import LEEDModel, LEEDOutput, between
 from leed_hub.pipelines.arguments import known_arguments, several
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.damage import softened
@@ -96,6 +96,7 @@ class EditSession:
         with self._inference():
             self._crops = editor.cropper.tensor(faces.crops)
             self._encoding = self._model.encode(self._crops)
+        self._edits: dict[bytes | None, LEEDOutput] = {}
 
     @known_arguments
     def draw(
@@ -137,9 +138,21 @@ class EditSession:
         return joined_halves(self._crops, mouth, eyes, eyes_share(self._model.config))
 
     def _decoded(self, code: Tensor | None, strength: float) -> LEEDOutput:
-        own = self._encoding.expression_code
-        codes = torch.zeros_like(own) if code is None else code.to(own).expand(len(own), -1)
-        return self._model.decode(self._crops, self._encoding, codes, strength)
+        if code is None or strength == 0:
+            return self._edit(None)
+        full = self._edit(code)
+        return full if strength == 1 else between(self._crops, self._edit(None), full, strength)
+
+    def _edit(self, code: Tensor | None) -> LEEDOutput:
+        """The neutral faces, or those of a code at strength 1; kept, so that a slider's next step only mixes them."""
+        key = None if code is None else code.float().cpu().numpy().tobytes()
+        if key not in self._edits:
+            own = self._encoding.expression_code
+            codes = torch.zeros_like(own) if code is None else code.to(own).expand(len(own), -1)
+            self._edits[key] = self._model.decode(self._crops, self._encoding, codes, float(code is not None))
+            for old in [other for other in self._edits if other is not None][:-2]:  # mouth and eyes have one each
+                del self._edits[old]
+        return self._edits[key]
 
     @known_arguments
     def render(self, expression: Tensor | Expression | None, strength: float = 1.0) -> EditResult:

@@ -63,6 +63,15 @@ def test_an_edit_changes_the_mouth_and_leaves_the_rest_of_the_photograph_alone(e
     assert change[outside].max() == 0
 
 
+def test_a_session_draws_the_same_whatever_it_has_drawn_before(editor, neutral, smile):
+    session = editor.session(neutral)
+    codes = [editor.encode_expression([picture]) for picture in (smile, neutral)]
+    for number, strength in enumerate((1.0, 0.5, 0.7, 0.0, 1.4)):
+        picture, _ = session.draw(codes[number % 2], strength)
+        alone, _ = editor.session(neutral).draw(codes[number % 2], strength)
+        assert np.array_equal(picture, alone)
+
+
 def test_a_stronger_edit_moves_further_from_the_neutral_face(editor, neutral, smile):
     still = pixels(editor(neutral, None, 0.0).image)
     distance = [np.abs(pixels(editor(neutral, smile, s).image) - still).mean() for s in (0.0, 0.5, 1.0, 1.5)]
