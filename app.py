@@ -928,10 +928,11 @@ def read_tab(recognizer: ExpressionRecognizer, demo: gr.Blocks) -> None:
     demo.unload(jobs.cancel)
 
 
-def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.Blocks:
-    """The page around two loaded pipelines."""
+def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer, note: str = "") -> gr.Blocks:
+    """The page around two loaded pipelines; a note goes below its heading."""
+    where = "" if os.environ.get("SPACE_ID") else ", on this machine alone"
     with gr.Blocks(title="leed_hub", delete_cache=(KEPT_S // 2, KEPT_S // 2), analytics_enabled=False) as demo:
-        gr.Markdown("# leed_hub\nEdit and read facial expressions, on this machine alone.")
+        gr.Markdown(f"# leed_hub\nEdit and read facial expressions{where}.\n\n{note}")
         consents = [photo_tab(editor, demo), video_tab(editor, demo), live_tab(editor, recognizer)]
         read_tab(recognizer, demo)
         for consent in consents:  # given once, for all tabs
@@ -967,13 +968,21 @@ def is_running(process: int) -> bool:
     return True
 
 
+def loaded(pipeline: type, name: str | None):
+    """A pipeline with the weights of that name, or, where they cannot be had, with the bundled ones and a note."""
+    try:
+        return pipeline.from_pretrained(name), ""
+    except LeedHubError as error:
+        print(error, file=sys.stderr)
+        return pipeline.from_pretrained(), f"**{name} could not be loaded; the bundled weights are in its place.**\n\n"
+
+
 def main() -> None:
     """Load the weights and serve the page."""
     keep_files_for_the_session()
-    demo = build_demo(
-        ExpressionEditor.from_pretrained(os.environ.get("LEED_HUB_EDITOR")),
-        ExpressionRecognizer.from_pretrained(os.environ.get("LEED_HUB_RECOGNIZER")),
-    )
+    editor, editors = loaded(ExpressionEditor, os.environ.get("LEED_HUB_EDITOR"))
+    recognizer, recognizers = loaded(ExpressionRecognizer, os.environ.get("LEED_HUB_RECOGNIZER"))
+    demo = build_demo(editor, recognizer, editors + recognizers)
     demo.queue(max_size=256).launch(
         mcp_server=find_spec("mcp") is not None,
         max_file_size="100mb",

@@ -20,7 +20,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import FaceFile, FaceImage
+from app import FaceFile, FaceImage, build_demo, loaded
+from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +183,22 @@ def test_only_a_plain_yes_is_a_consent(consent, page, photographs):
     source, reference = (handle_file(str(path)) for path in photographs)
     with pytest.raises(AppError, match="confirm that you may use"):
         Client(page, verbose=False).predict(source, reference, 1.0, consent, api_name="/edit")
+
+
+@pytest.mark.parametrize("pipeline", [ExpressionEditor, ExpressionRecognizer])
+def test_weights_that_cannot_be_had_give_way_to_the_bundled_ones_and_the_page_says_so(pipeline, tmp_path):
+    found, note = loaded(pipeline, str(tmp_path / "none"))
+    assert isinstance(found, pipeline) and "could not be loaded; the bundled weights" in note
+    assert loaded(pipeline, None)[1] == ""
+
+
+@pytest.mark.parametrize("space", [True, False])
+def test_only_a_page_at_home_says_that_it_is_on_this_machine_alone(space, monkeypatch):
+    if space:
+        monkeypatch.setenv("SPACE_ID", "org/name")
+    demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained(), "A note.")
+    heading = demo.config["components"][0]["props"]["value"]
+    assert ("on this machine" in heading) != space and "A note." in heading
 
 
 def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts(tmp_path):
