@@ -12,7 +12,7 @@ test: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy leed_hub
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # The core's tests with the lowest versions that pyproject.toml allows, or with the newest: RESOLUTION=highest.
 RESOLUTION ?= lowest-direct

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import EXAMPLES, ROOT
 from PIL import Image
 
@@ -50,7 +51,9 @@ def test_readme_says_what_the_card_says(row, name, corpus):
 
 
 @pytest.mark.slow
-def test_the_cards_error_ratio_is_what_the_command_measures(shared):
+def test_the_cards_error_ratio_is_what_the_command_measures(shared, monkeypatch):
+    for slow in ("structural_similarity_index_measure", "visual_information_fidelity"):  # measured beside it
+        monkeypatch.setattr(f"leed_hub.metrics.editing.{slow}", lambda *_, **__: torch.zeros(()))
     folder = shared / "corpora" / "rendered_people" / "photographs_pairs_validation"
     numbers = Editing(data=folder).run(ExpressionEditor.from_pretrained(detector="none"))
     written = {

@@ -148,6 +148,7 @@ def test_of_several_faces_the_visitor_chooses(browser_page, photographs, tmp_pat
 
     seen = [None]
     for number in (1, 2, 0):
+        view.wait_for_timeout(1500)  # the choice before this one is drawn
         view.locator("#photo-faces button.thumbnail-item").nth(number).click()
         for _ in range(150):
             if (halves := halves_changed()) != seen[-1]:

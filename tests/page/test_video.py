@@ -34,7 +34,7 @@ def choose(view, control: str, file: Path) -> None:
     view.locator(control).get_by_text("Click to Upload").wait_for()
     view.wait_for_timeout(500)  # a new drop zone is deaf for a moment
     view.locator(f"{control} input[type=file]").set_input_files(file)
-    view.locator(control).get_by_text(file.name).first.wait_for()
+    view.locator(f"{control} [aria-label='{file.name}']").wait_for()
 
 
 def shown(view) -> str:
