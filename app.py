@@ -232,6 +232,21 @@ def served_file(name: str) -> str:
     return str(Path(tempfile.mkdtemp(dir=get_upload_folder())) / name)
 
 
+def expression_controls(editor: ExpressionEditor, tab: str, last: tuple[str, str]):
+    """Expressions by name and one more choice, (shown, value); strength, and mouth and eyes apart."""
+    expression = gr.Radio(
+        [*((name.capitalize(), name) for name in editor.presets), last],
+        value="smile" if "smile" in editor.presets else NEUTRAL,
+        label="Expression",
+        elem_id=f"{tab}-expression",
+    )
+    strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id=f"{tab}-strength")
+    with gr.Row():
+        mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", elem_id=f"{tab}-mouth", min_width=120)
+        eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", elem_id=f"{tab}-eyes", min_width=120)
+    return expression, strength, mouth, eyes
+
+
 def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
     """A photograph, an expression by name or from a picture, and controls that draw while they move.
 
@@ -427,16 +442,7 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
                 interactive=False,
                 buttons=[],
             )
-            expression = gr.Radio(
-                names,
-                value="smile" if "smile" in editor.presets else NEUTRAL,
-                label="Expression",
-                elem_id="photo-expression",
-            )
-            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="photo-strength")
-            with gr.Row():
-                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", elem_id="photo-mouth", min_width=120)
-                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", elem_id="photo-eyes", min_width=120)
+            expression, strength, mouth, eyes = expression_controls(editor, "photo", names[-1])
             with gr.Accordion("Fine control", open=False, visible=bool(editor.sliders)):
                 slides = [gr.Slider(-1, 1, 0, step=0.05, label=name.capitalize()) for name in editor.sliders]
             with gr.Accordion("Mix", open=False):
@@ -585,20 +591,11 @@ def video_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         with gr.Column(scale=2):
             source = FaceFile(label="Your video or photo", elem_id="video-source", height=120)
             consent = gr.Checkbox(label=CONSENT, elem_id="video-consent")
-            expression = gr.Radio(
-                [*((name.capitalize(), name) for name in editor.presets), ("My own picture or video", OWN)],
-                value="smile" if "smile" in editor.presets else "neutral",
-                label="Expression",
-                elem_id="video-expression",
-            )
+            expression, strength, mouth, eyes = expression_controls(editor, "video", ("My own picture or video", OWN))
             with gr.Accordion("The expression of another picture or video", open=False):
                 reference = FaceFile(
                     label="Reference: whose expression your video takes", elem_id="video-reference", height=120
                 )
-            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="video-strength")
-            with gr.Row():
-                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", min_width=120)
-                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", min_width=120)
             face = gr.Radio(
                 [("the largest face", "largest"), ("all faces", "all")], value="largest", label="If there are several"
             )
@@ -686,16 +683,7 @@ def live_tab(editor: ExpressionEditor, recognizer: ExpressionRecognizer) -> gr.C
                 webcam_options=gr.WebcamOptions(constraints={"video": {"width": 640, "height": 480}}),
             )
             consent = gr.Checkbox(label=CONSENT, elem_id="live-consent")
-            expression = gr.Radio(
-                [*((name.capitalize(), name) for name in editor.presets), ("What do I look like?", READ)],
-                value="smile" if "smile" in editor.presets else NEUTRAL,
-                label="Expression",
-                elem_id="live-expression",
-            )
-            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength", elem_id="live-strength")
-            with gr.Row():
-                mouth = gr.Slider(0, 2, 1, step=0.05, label="Mouth", min_width=120)
-                eyes = gr.Slider(0, 2, 1, step=0.05, label="Eyes and brows", min_width=120)
+            expression, strength, mouth, eyes = expression_controls(editor, "live", ("What do I look like?", READ))
             take = gr.Button("Take a picture", variant="primary", elem_id="live-snapshot")
             file = gr.File(label="Your picture", elem_id="live-file", visible=False)
         camera.stream(
