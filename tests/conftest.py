@@ -32,6 +32,11 @@ def missing(what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first: at the end one process would go on with them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of corpora and detector that tests may read."""

@@ -71,6 +71,7 @@ def test_leaking_codes_are_found_out(rendered_faces):
     assert result["probes"]["expression_from_neutral_point_by_person"]["linear_accuracy"] > 0.95
 
 
+@pytest.mark.slow
 def test_codes_and_strength_of_the_bundled_editor_on_real_renders(shared, quick_probes, tmp_path):
     """Real pictures and weights; quicker probes, and the first triplets only."""
     editor = ExpressionEditor.from_pretrained(detector="none")

@@ -201,6 +201,7 @@ def test_only_a_page_at_home_says_that_it_is_on_this_machine_alone(space, monkey
     assert ("on this machine" in heading) != space and "A note." in heading
 
 
+@pytest.mark.slow
 def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts(tmp_path):
     script = "import app; app.keep_files_for_the_session(); import os, time; print(os.environ['GRADIO_TEMP_DIR'], "
     script += "flush=True); time.sleep(600)"

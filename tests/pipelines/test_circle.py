@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hub_server import LoopbackHub
 from PIL import Image
 
@@ -23,6 +24,7 @@ print(face.scores)
 """
 
 
+@pytest.mark.slow
 def test_the_bundled_models_go_to_the_hub_and_come_back_the_same(tmp_path):
     source, reference, edited = (
         str(EXAMPLES / "source.png"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import typer
 import yaml
+from click.testing import Result
 from safetensors.torch import load_file
 from tiny_training import COMMON, EDITING, RECOGNITION, draw_face, make_corpora
+from typer.testing import CliRunner
 
 from leed_hub import ExpressionEncoderConfig, ExpressionEncoderModel, LEEDConfig, LEEDModel
 from leed_hub.errors import ConfigError, LeedHubError
@@ -54,10 +58,19 @@ def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> sub
     return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
+def run_here(config: Path, *options: str) -> Result:
+    """The script's command line within this process, for what ends before a training."""
+    script = runpy.run_path(str(ROOT / "train_accelerate.py"))
+    app = typer.Typer()
+    app.command()(script["main"])
+    return CliRunner().invoke(app, ["--config", str(config), *options])
+
+
 def last_weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(max((run / "checkpoints").glob("step_*")) / "process_0.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "model_class"), [(RECOGNITION, ExpressionEncoderModel), (EDITING, LEEDModel)])
 def test_a_run_ends_with_a_folder_that_loads(config, model_class, corpora, tmp_path):
     path = write_config(tmp_path, config)
@@ -72,6 +85,7 @@ def test_a_run_ends_with_a_folder_that_loads(config, model_class, corpora, tmp_p
     assert len(fingerprint) == 16 and fingerprint in card and run["commit"] in card and "hours in all" in card
 
 
+@pytest.mark.slow
 def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
     (tmp_path / "faces").mkdir()
     for number in range(6):
@@ -84,6 +98,7 @@ def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
     assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
 
 
+@pytest.mark.slow
 def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora, tmp_path):
     stages = [
         {"name": "joint", "steps": 2, "data": {"disentangle": {"identity_dim": 3}}},
@@ -200,6 +215,7 @@ def test_two_processes_killed_and_resumed_end_as_without_a_pause(corpora, tmp_pa
     assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
 
 
+@pytest.mark.slow
 def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
     path = write_config(
         tmp_path, RECOGNITION | {"steps": 100_000, "checkpoint_every": 100_000, "evaluate_every": 100_000}
@@ -216,17 +232,17 @@ def test_a_stop_signal_leaves_a_checkpoint_to_go_on_from(corpora, tmp_path):
     assert (checkpoint / "complete.json").is_file()
 
 
-def test_a_dry_run_prints_the_whole_config_and_trains_nothing(corpora, tmp_path):
-    dry = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run")
+def test_a_dry_run_prints_the_whole_config_and_trains_nothing(tmp_path):
+    dry = run_here(write_config(tmp_path, RECOGNITION), "--dry_run")
     assert yaml.safe_load(dry.stdout)["ema_halflife_steps"] == 100
-    elsewhere = start(corpora, write_config(tmp_path, RECOGNITION), "--dry_run", "--output_dir", "elsewhere")
+    elsewhere = run_here(write_config(tmp_path, RECOGNITION), "--dry_run", "--output_dir", "elsewhere")
     assert yaml.safe_load(elsewhere.stdout)["output_dir"] == "elsewhere"
     assert not (tmp_path / "run").exists()
 
 
-def test_a_misspelt_field_is_one_sentence(corpora, tmp_path):
-    wrong = start(corpora, write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
-    assert wrong.returncode == 2
+def test_a_misspelt_field_is_one_sentence(tmp_path):
+    wrong = run_here(write_config(tmp_path, RECOGNITION | {"learing_rate": 1}), "--dry_run")
+    assert wrong.exit_code == 2
     assert "learing_rate" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
