@@ -35,11 +35,9 @@ class Calibration(RecognizerEvaluation):
     name = "calibration"
     card = (
         CardRows(
-            "{corpus}",
-            "{split}",
-            "{n} pictures, {reading}; before and after fitting the temperature on these very pictures",
             ("expected_calibration_error_before", "expected_calibration_error_after")
             + ("negative_log_likelihood_before", "negative_log_likelihood_after"),
+            "{n} pictures, {reading}; before and after fitting the temperature on these very pictures",
         ),
     )
 

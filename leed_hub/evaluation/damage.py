@@ -43,17 +43,14 @@ class Damage(CorpusEvaluation):
     name, kind, finds_faces = "damage", "editor", True
     card = (
         CardRows(
-            "{corpus}",
-            "{split}",
+            ("broken_share", "weakened_share"),
             "{n_edits} edits of {n_pictures} pictures by rendered references of every category; of the pictures "
             "themselves, recompressed, {unedited_broken_share:.4f}",
-            ("broken_share", "weakened_share"),
         ),
         CardRows(
-            "Made-up inputs",
-            "fuzzed",
-            "{n_fuzzed} pictures that no camera makes, as sources and as references",
             ("fuzzed_broken_share", "fuzzed_weakened_share", "largest_flow"),
+            "{n_fuzzed} pictures that no camera makes, as sources and as references",
+            place=("Made-up inputs", "fuzzed"),
         ),
     )
 

@@ -45,27 +45,27 @@ class Disentanglement(Evaluation):
 
     name, kind = "disentanglement", "editor"
     card = tuple(
-        CardRows(RENDERED, "validation", protocol, names)
-        for protocol, names in (
+        CardRows(names, protocol, (RENDERED, "validation"))
+        for names, protocol in (
             (
+                ("person_from_expression_code", "person_from_neutral_point"),
                 "balanced accuracy of the probe that finds most, cross-validated by setup over {n} pictures; "
                 "chance {person_chance:.3f}",
-                ("person_from_expression_code", "person_from_neutral_point"),
             ),
             (
+                ("expression_from_neutral_point", "expression_from_expression_code"),
                 "balanced accuracy of the probe that finds most, trained on other persons; "
                 "chance {expression_chance:.3f}",
-                ("expression_from_neutral_point", "expression_from_expression_code"),
             ),
             (
+                ("blendshapes_from_expression_code",),
                 "share of the variance of 53 blendshape weights that a kernel regression, fitted on other persons, "
                 "finds",
-                ("blendshapes_from_expression_code",),
             ),
             (
+                ("retrieval",),
                 "expressive pictures whose nearest expression code of another person, by cosine, is of their category; "
                 "chance {retrieval_chance:.3f}",
-                ("retrieval",),
             ),
         )
     )

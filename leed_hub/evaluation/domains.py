@@ -43,18 +43,16 @@ class Domains(Evaluation):
     name, kind = "domains", "editor"
     card = (
         CardRows(
-            "Rendered people",
-            "photographs_pairs_validation",
+            ("domain_from_expression_code", "domain_from_neutral_point"),
             "balanced accuracy of the probe that finds most: photographs or renders, {n_photographs} and {n_renders}; "
             "chance 0.5, with the domains dealt at random {domain_from_expression_code_shuffled:.3f}",
-            ("domain_from_expression_code", "domain_from_neutral_point"),
+            place=("Rendered people", "photographs_pairs_validation"),
         ),
         CardRows(
-            "Rendered people",
-            "photographs",
+            ("retrieval_across",),
             "photographs whose nearest expression code among {n_candidates} posed renders of other persons is that of "
             "their exact expression; chance {retrieval_across_chance:.3f}",
-            ("retrieval_across",),
+            place=("Rendered people", "photographs"),
         ),
     )
 

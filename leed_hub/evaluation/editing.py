@@ -49,23 +49,16 @@ class Editing(Evaluation):
     name, kind = "editing", "editor"
     card = (
         CardRows(
-            "{corpus}",
-            "{split}",
-            "{n} triplets with exact targets, {seen}",
             ("error_ratio", "error_ratio_frontal", "error_ratio_profile", "worse_than_source", "unchanged_error")
             + ("ssim", "psnr", "visual_information_fidelity"),
+            "{n} triplets with exact targets, {seen}",
         ),
         CardRows(
-            "{corpus}",
-            "{split}",
-            "the control: the same triplets by another triplet's reference",
             ("error_ratio_wrong_reference", "wrong_over_right_reference"),
+            "the control: the same triplets by another triplet's reference",
         ),
         CardRows(
-            "{corpus}",
-            "{split}",
-            "{n_strength_zero} targets at strength 0 against their neutral sources",
-            ("error_ratio_strength_zero",),
+            ("error_ratio_strength_zero",), "{n_strength_zero} targets at strength 0 against their neutral sources"
         ),
     )
 

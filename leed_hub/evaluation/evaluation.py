@@ -33,15 +33,14 @@ class CardRows:
     """Numbers of one result that stand in a model card under one dataset and split.
 
     Attributes:
-        dataset, split: what they were measured on; templates that are filled with the result's values.
-        protocol: how, in words; filled likewise.
         names: keys of the result's first level.
+        protocol: how they were measured, in words; a template that is filled with the result's values.
+        place: on which dataset and split; likewise.
     """
 
-    dataset: str
-    split: str
-    protocol: str
     names: tuple[str, ...]
+    protocol: str
+    place: tuple[str, str] = ("{corpus}", "{split}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +109,10 @@ class Evaluation:
         rows = []
         for entry in cls.card:
             if any(numbers.get(name) is not None for name in entry.names):
-                dataset, split, protocol = (t.format(**numbers) for t in (entry.dataset, entry.split, entry.protocol))
-                place = {"dataset": dataset, "split": split}
+                dataset, split, protocol = (text.format(**numbers) for text in (*entry.place, entry.protocol))
                 rows += [
-                    place | {"name": name, "value": numbers.get(name), "protocol": protocol} for name in entry.names
+                    {"dataset": dataset, "split": split, "name": name, "value": numbers.get(name), "protocol": protocol}
+                    for name in entry.names
                 ]
         return rows
 

@@ -47,10 +47,9 @@ class Fairness(Evaluation):
     name, kind, finds_faces = "fairness", "recognizer", True
     card = tuple(
         CardRows(
-            LONDON,
-            split,
-            f"share of {{n_persons{suffix}}} persons' photographs, a face not found counted as misread; {known}",
             tuple(f"{share}{suffix}" for share in ROLES.values()),
+            f"share of {{n_persons{suffix}}} persons' photographs, a face not found counted as misread; {known}",
+            (LONDON, split),
         )
         for split, suffix, known in (
             ("train+validation", "", "most of them possibly seen in training as renders"),

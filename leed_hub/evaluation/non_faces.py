@@ -46,22 +46,19 @@ class NonFaces(CorpusEvaluation):
 
     name, kind, finds_faces = "non_faces", "recognizer", True
     card = tuple(
-        CardRows("Pictures without faces", "beside {corpus} {split}", protocol, names)
-        for protocol, names in (
+        CardRows(names, protocol, ("Pictures without faces", "beside {corpus} {split}"))
+        for names, protocol in (
             (
+                ("mean_score_non_faces", "confident_share_non_faces"),
                 "mean highest score and share of {n_non_faces} pictures with one of 0.8 or more, fed as crops; "
                 "of {n_faces} faces {mean_score_faces:.3f} and {confident_share_faces:.3f}",
-                ("mean_score_non_faces", "confident_share_non_faces"),
             ),
             (
-                "mean entropy of the scores in nats, at most {entropy_limit:.3f}; of faces {entropy_faces:.3f}",
                 ("entropy_non_faces",),
+                "mean entropy of the scores in nats, at most {entropy_limit:.3f}; of faces {entropy_faces:.3f}",
             ),
-            (
-                "how well the highest score tells {n_faces} faces from {n_non_faces} other pictures",
-                ("auroc",),
-            ),
-            ("share of {n_non_faces} pictures in which a face is found", ("face_found_share",)),
+            (("auroc",), "how well the highest score tells {n_faces} faces from {n_non_faces} other pictures"),
+            (("face_found_share",), "share of {n_non_faces} pictures in which a face is found"),
         )
     )
 

@@ -84,10 +84,9 @@ class Photographs(Evaluation):
     name, kind, finds_faces = "photographs", "editor", True
     card = tuple(
         CardRows(
-            LONDON,
-            split,
-            f"{words}, judged by the bundled recogniser; {{n{suffix}}} persons, {known}",
             (name + suffix,),
+            f"{words}, judged by the bundled recogniser; {{n{suffix}}} persons, {known}",
+            (LONDON, split),
         )
         for split, suffix, known in (
             ("train+validation", "", "most of them possibly seen in training"),

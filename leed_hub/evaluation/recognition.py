@@ -35,16 +35,15 @@ class Recognition(RecognizerEvaluation):
     name = "recognition"
     card = (
         CardRows(
-            "{corpus}",
-            "{split}",
-            "{n} pictures, {reading}",
-            ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"),
+            ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"), "{n} pictures, {reading}"
         ),
         CardRows(
-            "{corpus}",
-            "{split}",
-            "share of {n} pictures called a class that the split never shows ({lacking}), {reading}",
             ("calls_of_lacking_classes",),
+            "share of {n} pictures called a class that the split never shows ({lacking}), {reading}",
+        ),
+        CardRows(
+            ("leakage, linear probe", "leakage, mlp probe"),
+            "balanced accuracy of a fresh probe on the non-expression code; chance {leakage[chance_balanced]:.3f}",
         ),
     )
 
@@ -87,14 +86,6 @@ class Recognition(RecognizerEvaluation):
     @classmethod
     def card_rows(cls, numbers: dict) -> list[dict]:
         leakage = numbers["leakage"] or {}
-        chance = f"{leakage['chance_balanced']:.3f}" if leakage else ""
-        return super().card_rows(numbers) + [
-            {
-                "dataset": numbers["corpus"],
-                "split": numbers["split"],
-                "name": f"leakage, {kind} probe",
-                "value": leakage.get(f"{kind}_accuracy"),
-                "protocol": f"balanced accuracy of a fresh probe on the non-expression code; chance {chance}",
-            }
-            for kind in ("linear", "mlp")
-        ]
+        return super().card_rows(
+            numbers | {f"leakage, {kind} probe": leakage.get(f"{kind}_accuracy") for kind in ("linear", "mlp")}
+        )

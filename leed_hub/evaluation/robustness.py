@@ -27,11 +27,9 @@ class Robustness(RecognizerEvaluation):
     name = "robustness"
     card = (
         CardRows(
-            "{corpus}",
-            "{split}",
+            (*(f"drop_{name}" for name in CORRUPTIONS), "mean_drop"),
             "percentage points lost against an accuracy of {accuracy_clean:.3f} on clean crops; {n} pictures, "
             "{reading}, not aligned again",
-            (*(f"drop_{name}" for name in CORRUPTIONS), "mean_drop"),
         ),
     )
 

@@ -44,22 +44,19 @@ class Strength(Evaluation):
     name, kind = "strength", "editor"
     card = (
         CardRows(
-            RENDERED,
-            "validation",
-            "{n_expressive} expressive pictures at strength 0 against the neutral render",
             ("error_ratio_strength_zero",),
+            "{n_expressive} expressive pictures at strength 0 against the neutral render",
+            place=(RENDERED, "validation"),
         ),
         CardRows(
-            RENDERED,
-            "pairs_validation",
-            "share of {n} triplets whose edit grows at every step of strength from 0 to 1.5",
             ("growing_share",),
+            "share of {n} triplets whose edit grows at every step of strength from 0 to 1.5",
+            place=(RENDERED, "pairs_validation"),
         ),
         CardRows(
-            RENDERED,
-            "pairs_validation",
-            "two references mixed in ten steps: largest change from step to step over the mean one",
             ("mixing_largest_step",),
+            "two references mixed in ten steps: largest change from step to step over the mean one",
+            place=(RENDERED, "pairs_validation"),
         ),
     )
 

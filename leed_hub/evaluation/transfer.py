@@ -122,31 +122,30 @@ class Transfer(Evaluation):
     name, kind, finds_faces = "transfer", "editor", True
     card = tuple(
         CardRows(
-            "Photographs in the wild",
-            "chosen by whoever measured",
-            f"{words}; {{n_sources}} sources, {{n_references}} references",
             names,
+            f"{words}; {{n_sources}} sources, {{n_references}} references",
+            ("Photographs in the wild", "chosen by whoever measured"),
         )
-        for words, names in (
+        for names, words in (
             (
+                ("correlation", "correlation_shuffled", "slope", "slope_shuffled"),
                 "five movements of MediaPipe's face mesh, asked by the reference and made; shuffled: asked by another "
                 "one",
-                ("correlation", "correlation_shuffled", "slope", "slope_shuffled"),
             ),
             (
-                "mean movement, shares of the distance between the eyes",
                 ("motion_by_neutral_references", "landmark_noise"),
+                "mean movement, shares of the distance between the eyes",
             ),
             (
-                "mean difference in the face, of 255, between edits and from the source",
                 ("spread", "distance_to_source"),
+                "mean difference in the face, of 255, between edits and from the source",
             ),
-            ("share of edits whose face is not found any more, or destroyed", ("broken_share",)),
-            ("median ratio to the source's variance of the Laplacian", ("sharpness_mouth", "sharpness_eyes")),
+            (("broken_share",), "share of edits whose face is not found any more, or destroyed"),
+            (("sharpness_mouth", "sharpness_eyes"), "median ratio to the source's variance of the Laplacian"),
             (
+                ("identity_distance", "identity_distance_others"),
                 "mean cosine distance by dlib's recognition network, of edits from sources and of sources from each "
                 "other",
-                ("identity_distance", "identity_distance_others"),
             ),
         )
     )

@@ -57,7 +57,7 @@ class Made(Evaluation):
     """A measurement of nothing."""
 
     name, kind, finds_faces = "editing", "editor", True
-    card = (CardRows("Made up", "{split}", "{n} pictures", ("error_ratio", "ssim")),)
+    card = (CardRows(("error_ratio", "ssim"), "{n} pictures", ("Made up", "{split}")),)
 
     split: Annotated[str, "A split."]
     detector: Annotated[str, "How faces are found."] = "yunet"
