@@ -7,7 +7,7 @@ who they are.
 import functools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from leed_hub.evaluation.face_mesh import FaceMesh
 from leed_hub.evaluation.rows import SEED
 from leed_hub.media.images import load_image
 from leed_hub.metrics import bootstrap_ratio_interval
-from leed_hub.metrics.destruction import LIMITS, destruction_signs, is_destroyed
+from leed_hub.metrics.destruction import LIMITS, destruction_signs
 from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features
 from leed_hub.metrics.following import following_scores
 from leed_hub.metrics.sharpness import FACE_PX, REGIONS, cut_box, face_sharpness
@@ -48,31 +48,6 @@ class _Reference:
     features: np.ndarray
     own_neutral: np.ndarray | None
     is_neutral: bool
-
-
-@dataclass
-class _Edited:
-    """What was measured of a source and its edits, one for each of R references; NaN for what could not be.
-
-    Attributes:
-        neutralised: features of the source made neutral, (5,).
-        edits: features of the edits, (R, 5).
-        noise: how the source's features change when it is recompressed, and moved by a pixel, (2, 5), absolute.
-        distances: mean |edit - source| in the face's box, (R,), 0..255.
-        spread: mean |edit - another edit| there, over all pairs; NaN if there is one alone.
-        signs: of destruction, one dict an edit.
-        sharpness: for each region, (R + 1,): of the edits, then of the source.
-        descriptors: who the source, the recompressed source and the edits are, (R + 2, D), or None.
-    """
-
-    neutralised: np.ndarray
-    edits: np.ndarray
-    noise: np.ndarray
-    distances: np.ndarray
-    spread: float
-    signs: list[dict[str, float]]
-    sharpness: dict[str, np.ndarray] = field(default_factory=dict)
-    descriptors: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +150,9 @@ class Transfer(Evaluation):
         if not measured:
             raise CorpusError(f"{self.sources} has no picture in which mesh and editor find the same face.")
 
-        neutralised = np.stack([one.neutralised for one in measured])
-        made = np.stack([one.edits for one in measured]) - neutralised[:, None]  # (N, R, 5)
-        asked, baseline = _asked(references, neutralised)
+        seen = {name: np.stack([one[name] for one in measured]) for name in measured[0]}
+        made = seen["edits"] - seen["neutralised"][:, None]  # (N, R, 5)
+        asked, baseline = _asked(references, seen["neutralised"])
         following = following_scores(asked[expressive], made[:, expressive], FEATURES, seed=SEED)
         features = following.pop("features")
         neutral = [i for i, reference in enumerate(references) if reference.is_neutral]
@@ -195,12 +170,12 @@ class Transfer(Evaluation):
             "motion_asked": _mean(np.abs(asked[expressive])),
             "motion_made": _mean(np.abs(made[:, expressive])),
             "motion_by_neutral_references": _mean(np.abs(made[:, neutral])),
-            "landmark_noise": _mean(np.stack([one.noise for one in measured])),
-            "spread": _mean(np.array([one.spread for one in measured])),
-            "distance_to_source": _mean(np.stack([one.distances for one in measured])),
-            **_breakage(measured),
-            **_sharpness(measured),
-            **_identity(measured),
+            "landmark_noise": _mean(seen["noise"]),
+            "spread": _mean(seen["spread"]),
+            "distance_to_source": _mean(seen["distances"]),
+            **_breakage(np.isnan(seen["edits"]).any(axis=2), seen["signs"]),
+            **_sharpness(seen["sharpness"]),
+            **_identity(seen.get("descriptors")),
             "features": features,
             "by_reference": {
                 reference.name: {
@@ -270,9 +245,15 @@ def _read_references(editor: Callable, folder: Path, mesh: Mesh) -> tuple[list[_
 
 def _measure(
     editor: Callable, path: Path, references: list[_Reference], mesh: Mesh, identity: Identity | None
-) -> _Edited:
-    """Edit a source by every reference.
+) -> dict[str, np.ndarray]:
+    """What is measured of a source and its edits, one for each of R references; NaN for what cannot be.
 
+    Returns:
+        dict: `neutralised` (5,): features of the source made neutral; `edits` (R, 5): those of the edits; `noise`
+            (2, 5): how much the source's change when it is recompressed, and moved by a pixel; `distances` (R,): mean
+            |edit - source| in the face's box, 0..255; `spread` (): mean |edit - another edit| there, over all pairs;
+            `signs` (R, S): of destruction, in the order of `LIMITS`; `sharpness` (regions, R + 1): of the edits, then
+            of the source; with an identity `descriptors` (R + 2, D): of the source, it recompressed, and the edits.
     Raises:
         BadImageError, NoFaceError: if it cannot be read, or mesh and editor do not find the same face in it.
     """
@@ -291,29 +272,25 @@ def _measure(
 
     recompressed = np.asarray(jpeg(source, NOISE_QUALITY))
     edits = [np.asarray(editor(source, reference.picture).image.convert("RGB")) for reference in references]
-    meshes = [mesh(edit) for edit in edits]
     box = face_box(landmarks)
     scale = min(1.0, FACE_PX / max(box[3] - box[1], 1.0))
     before, *crops = (cut_box(picture, box, scale) for picture in (pixels, *edits))
     pairs = [_difference(one, other) for one, other in combinations(crops, 2)]
+    signs = [destruction_signs(crop, before) for crop in crops]
     sharpness = [face_sharpness(picture, landmarks) for picture in (*edits, pixels)]
-    return _Edited(
-        neutralised=_or_nan(_features(mesh, neutralised.image.convert("RGB"))),
-        edits=np.stack([_or_nan(None if points is None else face_features(points)) for points in meshes]),
-        noise=np.abs(
-            [
-                _or_nan(_features(mesh, changed)) - face_features(landmarks)
-                for changed in (recompressed, np.roll(pixels, 1, axis=(0, 1)))
-            ]
-        ),
-        distances=np.array([_difference(crop, before) for crop in crops]),
-        spread=float(np.mean(pairs)) if pairs else np.nan,
-        signs=[destruction_signs(crop, before) for crop in crops],
-        sharpness={region: np.array([one[region] for one in sharpness]) for region in REGIONS},
-        descriptors=None
-        if identity is None
-        else np.stack([identity(picture, landmarks) for picture in (pixels, recompressed, *edits)]),
-    )
+    moved = np.roll(pixels, 1, axis=(0, 1))
+    measured = {
+        "neutralised": _or_nan(_features(mesh, neutralised.image.convert("RGB"))),
+        "edits": np.stack([_or_nan(_features(mesh, edit)) for edit in edits]),
+        "noise": np.abs([_or_nan(_features(mesh, one)) - face_features(landmarks) for one in (recompressed, moved)]),
+        "distances": np.array([_difference(crop, before) for crop in crops]),
+        "spread": np.array(np.mean(pairs) if pairs else np.nan),
+        "signs": np.array([[one[name] for name in LIMITS] for one in signs]),
+        "sharpness": np.array([[one[region] for one in sharpness] for region in REGIONS]),
+    }
+    if identity is not None:
+        measured["descriptors"] = np.stack([identity(one, landmarks) for one in (pixels, recompressed, *edits)])
+    return measured
 
 
 def _or_nan(features: np.ndarray | None) -> np.ndarray:
@@ -340,33 +317,31 @@ def _asked(references: list[_Reference], neutralised: np.ndarray) -> tuple[np.nd
     return np.stack([one.features for one in references]) - np.stack(neutrals), baseline
 
 
-def _breakage(measured: list[_Edited]) -> dict:
-    """Shares of edits in which the face is lost or destroyed."""
-    lost = np.array([np.isnan(one.edits).any(axis=1) for one in measured])  # (N, R)
-    destroyed = np.array([[is_destroyed(signs) for signs in one.signs] for one in measured])
-    broken = lost | destroyed
+def _breakage(lost: np.ndarray, signs: np.ndarray) -> dict:
+    """Shares of edits in which the face is lost, (N, R), or destroyed, by signs (N, R, S)."""
+    over = signs > np.array(list(LIMITS.values()))
+    broken = lost | over.any(axis=2)
     return {
         "broken_share": float(broken.mean()),
         "broken_share_interval": bootstrap_ratio_interval(broken.sum(axis=1), np.full(*broken.shape), seed=SEED),
         "lost_share": float(lost.mean()),
-        "destroyed_share": float(destroyed.mean()),
+        "destroyed_share": float(over.any(axis=2).mean()),
         "signs": {
             name: {
-                "share_over_limit": float(np.mean([signs[name] > limit for one in measured for signs in one.signs])),
-                "largest": float(max(signs[name] for one in measured for signs in one.signs)),
+                "share_over_limit": float(over[..., k].mean()),
+                "largest": float(signs[..., k].max()),
                 "limit": limit,
             }
-            for name, limit in LIMITS.items()
+            for k, (name, limit) in enumerate(LIMITS.items())
         },
     }
 
 
-def _sharpness(measured: list[_Edited]) -> dict:
-    """The edits' sharpness beside the sources', where the source has any."""
-    numbers = {}
-    for region in REGIONS:
-        values = np.stack([one.sharpness[region] for one in measured])
-        values = values[values[:, -1] > 0]
+def _sharpness(measured: np.ndarray) -> dict:
+    """The edits' sharpness beside the sources', (N, regions, R + 1), where the source has any."""
+    numbers: dict[str, float | None] = {}
+    for k, region in enumerate(REGIONS):
+        values = measured[measured[:, k, -1] > 0, k]
         edits, sources = values[:, :-1], values[:, -1:]
         numbers[f"sharpness_{region}"] = float(np.median(edits / sources)) if len(values) else None
         numbers[f"sharpness_{region}_of_medians"] = (
@@ -375,12 +350,10 @@ def _sharpness(measured: list[_Edited]) -> dict:
     return numbers
 
 
-def _identity(measured: list[_Edited]) -> dict:
-    """How far the edits are from their sources, and both ends of that scale."""
-    known = [one.descriptors for one in measured if one.descriptors is not None]
-    if not known:
+def _identity(descriptors: np.ndarray | None) -> dict:
+    """How far the edits are from their sources, and both ends of that scale; descriptors (N, R + 2, D)."""
+    if descriptors is None:
         return dict.fromkeys(("identity_distance", "identity_distance_others", "identity_distance_itself"))
-    descriptors = np.stack(known)  # (N, R + 2, D)
     own = descriptors[:, :1]
     distances = 1 - (descriptors[:, 1:] * own).sum(axis=2)  # (N, R + 1)
     others = 1 - (own[:, 0] @ own[:, 0].T)[~np.eye(len(own), dtype=bool)]
