@@ -88,32 +88,6 @@ def gradient_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None
     return weighted_l1(prediction_x, target_x, weight_x) + weighted_l1(prediction_y, target_y, weight_y)
 
 
-def cycle_loss(returned: Tensor, source: Tensor) -> Tensor:
-    """Ask that A -> B -> A ends where it began.
-
-    Source: Zhu et al. 2017, arXiv:1703.10593.
-
-    Args:
-        returned (Tensor): (B, C, H, W), the source edited to B's expression and back to its own.
-        source (Tensor): (B, C, H, W).
-    Returns:
-        Tensor: scalar >= 0, mean absolute difference.
-    """
-    return (returned - source).abs().mean()
-
-
-def identity_loss(identity_code: Tensor, edited_identity_code: Tensor) -> Tensor:
-    """Ask that the edited face is still the same person: the angle between the two neutral points.
-
-    Args:
-        identity_code (Tensor): (B, D), the source's; detach it to move the edited face only.
-        edited_identity_code (Tensor): (B, D), read from the edited picture.
-    Returns:
-        Tensor: scalar in [0, 2], mean of 1 - cosine similarity.
-    """
-    return (1 - F.cosine_similarity(identity_code, edited_identity_code, dim=1)).mean()
-
-
 def flow_total_variation(flow: Tensor) -> Tensor:
     """Keep the flow smooth, for neighbouring skin moves together.
 

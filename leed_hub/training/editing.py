@@ -22,10 +22,8 @@ from leed_hub.losses.disentanglement import (
 )
 from leed_hub.losses.reconstruction import (
     changed_region,
-    cycle_loss,
     flow_total_variation,
     gradient_l1,
-    identity_loss,
     landmark_distance,
     landmark_flow_loss,
     mask_sparsity,
@@ -53,8 +51,6 @@ class EditingLosses:
         same_expression: an expression has one code, whoever wears it.
         siamese: the edit is near the reference in expression and away from the source.
         adversarial: the edit looks real.
-        cycle: editing back with the source's own expression returns the source.
-        identity: the edit keeps the source's neutral point.
         smooth: total variation of the flow.
         sparse: mean of the mask.
         r1: of the discriminator's gradient penalty.
@@ -76,8 +72,6 @@ class EditingLosses:
     same_expression: float = 0.05
     siamese: float = 0.05
     adversarial: float = 0.01
-    cycle: float = 0.0
-    identity: float = 0.0
     smooth: float = 0.01
     sparse: float = 0.002
     r1: float = 0.0
@@ -95,14 +89,12 @@ class EditingStep:
         batch: as `EditingPairs.batch` gives it.
         output: what the editor made of it.
         losses: the weights.
-        model: the editor.
         discriminators: `EditingDiscriminators`, unwrapped, held still.
     """
 
     batch: dict[str, Tensor]
     output: LEEDTrainingOutput
     losses: EditingLosses
-    model: nn.Module
     discriminators: Any
 
     def pictures(self, role: str) -> Tensor:
@@ -125,18 +117,10 @@ class EditingStep:
         """e in float32, (P, D)."""
         return self.output.faces.expression_code.float()
 
-    @cached_property
+    @property
     def neutral_point(self) -> Tensor:
         """z_n in float32, (P, D)."""
         return self.output.faces.neutral_point.float()
-
-    @cached_property
-    def returned(self) -> LEEDTrainingOutput:
-        """The edits, edited back with their sources' own expressions."""
-        source = self.pictures("source")
-        sources = torch.arange(len(source), 2 * len(source), device=source.device)
-        images = torch.cat([self.output.edit.edited, source])
-        return self.model(images, sources - len(source), sources, torch.ones_like(self.batch["strength"]))
 
 
 def _geometry(step: EditingStep) -> Tensor:
@@ -177,11 +161,6 @@ def _adversarial(step: EditingStep) -> Tensor:
     return hinge_generator_loss(logits.float())
 
 
-def _identity(step: EditingStep) -> Tensor:
-    wanted = step.neutral_point[step.batch["source"]].detach()
-    return identity_loss(wanted, step.returned.faces.neutral_point[: len(wanted)].float())
-
-
 TERMS: dict[str, Callable[[EditingStep], Tensor]] = {
     "pixels": lambda step: pyramid_l1(step.output.edit.edited, step.target, step.weight),
     "edges": lambda step: gradient_l1(step.output.edit.edited, step.target, step.weight),
@@ -197,8 +176,6 @@ TERMS: dict[str, Callable[[EditingStep], Tensor]] = {
     "sparse": lambda step: mask_sparsity(step.output.edit.mask),
     "siamese": _siamese,
     "adversarial": _adversarial,
-    "cycle": lambda step: cycle_loss(step.returned.edit.edited, step.pictures("source")),
-    "identity": _identity,
 }
 # Computed at weight 0 too: distributed training waits for a gradient of every part of the network.
 ALWAYS = ("information", "geometry")
@@ -224,7 +201,7 @@ class EditingTask:
         """All unweighted terms with their weighted sum `loss`, and the edits (E, 3, H, W), detached."""
         output = self.model(batch["images"], batch["source"], batch["reference"], batch["strength"])
         unwrapped = getattr(self.discriminators, "module", self.discriminators)
-        seen = EditingStep(batch, output, self.losses, self.model, unwrapped)
+        seen = EditingStep(batch, output, self.losses, unwrapped)
         weights = {name: getattr(self.losses, name) for name in TERMS}
         with _held_still(unwrapped):
             terms = {

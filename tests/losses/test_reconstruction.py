@@ -1,14 +1,10 @@
-import math
-
 import pytest
 import torch
 
 from leed_hub.losses.reconstruction import (
     changed_region,
-    cycle_loss,
     flow_total_variation,
     gradient_l1,
-    identity_loss,
     landmark_distance,
     landmark_flow_loss,
     mask_sparsity,
@@ -121,35 +117,6 @@ def test_gradient_l1_weighs_a_difference_by_its_two_pixels():
     prediction = torch.tensor([0.0, 1.0, 5.0]).view(1, 1, 1, 3).expand(1, 1, 2, 3)  # differences 1 and 4, none down
     weight = torch.tensor([0.0, 0.0, 1.0]).view(1, 1, 1, 3).expand(1, 1, 2, 3)  # pair weights 0 and 1/2
     assert gradient_l1(prediction, torch.zeros_like(prediction), weight).item() == 4.0
-
-
-def test_cycle_loss_by_hand_and_zero_on_a_perfect_return():
-    source = torch.tensor([1.0, -1.0]).view(1, 1, 1, 2)
-    assert cycle_loss(source + torch.tensor([0.5, -0.25]), source).item() == 0.375
-    assert cycle_loss(source, source).item() == 0
-
-
-def test_identity_loss_by_hand():
-    code = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    edited = torch.tensor([[5.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])  # 0, 1, 2
-    assert identity_loss(code, edited).item() == pytest.approx(1.0)
-    assert identity_loss(code[:1], torch.tensor([[1.0, 1.0]])).item() == pytest.approx(1 - math.sqrt(0.5))
-
-
-def test_identity_loss_moves_the_edited_face_only_when_the_caller_detaches():
-    code = torch.randn(2, 4, requires_grad=True)
-    edited = torch.randn(2, 4, requires_grad=True)
-    identity_loss(code.detach(), edited).backward()
-    assert code.grad is None and edited.grad.abs().sum() > 0
-    identity_loss(code, edited).backward()
-    assert code.grad.abs().sum() > 0
-
-
-def test_identity_loss_is_finite_at_a_zero_code():
-    code = torch.zeros(1, 4, requires_grad=True)
-    loss = identity_loss(code, torch.ones(1, 4))
-    loss.backward()
-    assert loss.item() == 1 and torch.isfinite(code.grad).all()
 
 
 def test_flow_total_variation_by_hand():
