@@ -1,6 +1,6 @@
 """A corpus' pictures as a recogniser sees them: whole or cropped to the face, in one view or two."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from leed_hub.evaluation.evaluation import CorpusEvaluation, CropDetector
-from leed_hub.evaluation.rows import rows_of_classes_in
+from leed_hub.evaluation.rows import batches, rows_of_classes_in
 from leed_hub.faces.alignment import crop_face, crop_matrix, square_matrix
 from leed_hub.faces.detectors import build_detector
 from leed_hub.media.images import load_image
@@ -88,16 +88,10 @@ class RecognizerEvaluation(CorpusEvaluation):
         """The split's rows of the recogniser's classes, see `rows_of_classes_in`."""
         return rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
 
-    def batches(self, rows: Any, description: str = "Predicting") -> Iterator[list[Image.Image]]:
-        """The rows' pictures, `batch_size` at a time."""
-        batches = rows.select_columns(["image"]).iter(self.batch_size)
-        for batch in self.track(batches, description, -(-len(rows) // self.batch_size)):
-            yield batch["image"]
-
     def predict(self, reader: CorpusReader, rows: Any, description: str = "Predicting") -> dict[str, Any]:
         """All rows cropped and seen: what `CorpusReader.predict` gives, (N, ...) each."""
         parts: dict[str, list] = {name: [] for name in ("logits", *OPTIONAL)}
-        for pictures in self.batches(rows, description):
+        for pictures in batches(self, rows["image"], description):
             for name, value in reader.predict([reader.crop(picture) for picture in pictures]).items():
                 parts[name].append(value)
         return {name: torch.cat(part) if part and part[0] is not None else None for name, part in parts.items()}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from leed_hub.evaluation.evaluation import RENDERED, CardRows, Evaluation, RenderedFaces
-from leed_hub.evaluation.rows import SEED, corpus_rows, drawn_rows, encode_rows, rows_of_classes
+from leed_hub.evaluation.rows import SEED, corpus_rows, drawn_rows, encode_pictures, labels_of, rows_of_classes
 from leed_hub.metrics import best_accuracy, cross_validated_probe, kernel_readout, probe_leakage, retrieval_accuracy
 from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
@@ -76,18 +76,18 @@ class Disentanglement(Evaluation):
 
     def measure(self, editor: Any) -> dict:
         rows = corpus_rows("rendered_faces", self.data_dir, "validation")
-        labels = torch.tensor([UNLABELLED if label is None else label for label in rows["label"][:]])
+        labels = labels_of(rows)
         persons, setups = rows["subject"][:], rows["setup"][:]
         names = sorted(set(persons))
         person_labels = torch.tensor([names.index(person) for person in persons])
-        codes = self.encode(editor, rows)
+        codes = encode_pictures(self, editor, rows["image"], CODES)
         all_train_rows = corpus_rows("rendered_faces", self.data_dir, "train")
         train_rows, train_labels, _ = rows_of_classes(all_train_rows, EXPRESSIONS, self.probe_rows)
-        train_codes = self.encode(editor, train_rows)
+        train_codes = encode_pictures(self, editor, train_rows["image"], CODES)
 
         readout_rows = all_train_rows.select(drawn_rows(len(all_train_rows), self.probe_rows).tolist())
         readout = kernel_readout(
-            self.encode(editor, readout_rows)["expression_code"],
+            encode_pictures(self, editor, readout_rows["image"], CODES[:1])["expression_code"],
             torch.tensor(readout_rows["blendshapes"][:]),
             readout_rows["subject"][:],
             codes["expression_code"],
@@ -124,11 +124,6 @@ class Disentanglement(Evaluation):
             "probes": probes,
             "retrievals": retrievals,
         }
-
-    def encode(self, editor: Any, rows: Any) -> dict[str, Tensor]:
-        """The three codes of each row, (N, D) float32 each."""
-        batches = (batch["image"] for batch in rows.select_columns(["image"]).iter(self.batch_size))
-        return encode_rows(self, editor, batches, -(-len(rows) // self.batch_size), CODES)
 
 
 def _retrieve(codes: Tensor, labels: Tensor, persons: list[str]) -> dict[str, dict]:

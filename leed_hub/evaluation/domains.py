@@ -1,18 +1,15 @@
 """Measure whether an editor has one expression code for photographs and renders, or one for each."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 from torch.nn import functional as F
 
 from leed_hub.errors import CorpusError
 from leed_hub.evaluation.evaluation import CardRows, Evaluation, RenderedFaces
-from leed_hub.evaluation.rows import SEED, corpus_rows, drawn_rows, encode_rows
+from leed_hub.evaluation.rows import SEED, corpus_rows, drawn_rows, encode_pictures
 from leed_hub.metrics import best_accuracy, cross_validated_probe, share_with_interval
 
 FRONTAL_DEG = 25.0  # photographs are frontal, and pose must not identify renders
@@ -78,7 +75,8 @@ class Domains(Evaluation):
             if abs(row["yaw"]) <= FRONTAL_DEG
         ]
         photographs, renders = _equally_often(photographs, renders)
-        codes = self.encode(editor, [picture for picture, *_ in photographs + renders])
+        pictures = [picture for picture, *_ in photographs + renders]
+        codes = encode_pictures(self, editor, pictures, ("expression_code", "neutral_point"))
         domain = torch.tensor([0] * len(photographs) + [1] * len(renders))
         groups = [person for *_, person in photographs + renders]
         shuffled = domain[torch.randperm(len(domain), generator=torch.Generator().manual_seed(SEED))]
@@ -130,7 +128,8 @@ class Domains(Evaluation):
         shown = photographs.select([queries[place] for place in drawn_rows(len(queries), self.limit).tolist()])
         gallery = posed.select([right[expression] for expression in shown["expression_id"][:]])
         asked, found = (
-            F.normalize(self.encode(editor, rows["image"][:])["expression_code"], dim=1) for rows in (shown, gallery)
+            F.normalize(encode_pictures(self, editor, rows["image"], ("expression_code",))["expression_code"], dim=1)
+            for rows in (shown, gallery)
         )
         hits = (asked @ found.T).argmax(dim=1) == torch.arange(len(shown))
         return {
@@ -139,12 +138,6 @@ class Domains(Evaluation):
             "n_looked_up": len(hits),
             "n_candidates": len(hits),
         }
-
-    def encode(self, editor: Any, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """The codes of pictures that are face crops, (N, D) float32 each."""
-        starts = range(0, len(pictures), self.batch_size)
-        batches = (pictures[start : start + self.batch_size] for start in starts)
-        return encode_rows(self, editor, batches, len(starts), ("expression_code", "neutral_point"))
 
 
 def _equally_often(first: list[tuple], second: list[tuple]) -> tuple[list[tuple], list[tuple]]:

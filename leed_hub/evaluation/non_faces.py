@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from leed_hub.errors import ConfigError
 from leed_hub.evaluation.evaluation import CardRows, CorpusEvaluation, Detector
-from leed_hub.evaluation.rows import SEED, corpus_rows, rows_of_classes_in
+from leed_hub.evaluation.rows import SEED, batches, corpus_rows, rows_of_classes_in
 
 PER_KIND = 120  # pictures of each kind, so that none outweighs the others
 SIDE = 96  # of made-up pictures, in pixels
@@ -94,9 +94,8 @@ class NonFaces(CorpusEvaluation):
 
     def logits(self, recognizer: Any, crops: Any, description: str) -> Tensor:
         """(N, K) of face crops."""
-        starts = self.track(range(0, len(crops), self.batch_size), description)
-        batches = (list(crops[start : start + self.batch_size]) for start in starts)
-        return torch.cat([recognizer.encode_crops(batch).logits.detach().float().cpu() for batch in batches])
+        outputs = (recognizer.encode_crops(batch) for batch in batches(self, crops, description))
+        return torch.cat([output.logits.detach().float().cpu() for output in outputs])
 
 
 def non_faces(london_dir: Path | None = None) -> dict[str, list[Image.Image]]:

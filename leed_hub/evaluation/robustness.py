@@ -8,6 +8,7 @@ import torch
 from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation, whole_crop
 from leed_hub.evaluation.corruptions import CORRUPTIONS
 from leed_hub.evaluation.evaluation import CardRows
+from leed_hub.evaluation.rows import batches
 from leed_hub.metrics import share_with_interval
 
 
@@ -37,7 +38,7 @@ class Robustness(RecognizerEvaluation):
         reader = CorpusReader(recognizer, detector=self.detector, mirrored=self.mirrored)
         rows, labels, unmatched = self.scored_rows(recognizer)
         predicted: dict[str, list] = {name: [] for name in ("clean", *CORRUPTIONS)}
-        for pictures in self.batches(rows):
+        for pictures in batches(self, rows["image"], "Predicting"):
             crops = [whole_crop(reader.crop(picture), recognizer.cropper.size) for picture in pictures]
             for name, parts in predicted.items():
                 seen = [CORRUPTIONS[name](crop) for crop in crops] if name in CORRUPTIONS else crops

@@ -1,7 +1,7 @@
 """Rows of a corpus, chosen and turned into what networks take."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,21 +40,15 @@ def rows_of_classes(rows: Any, class_names: tuple[str, ...], limit: int | None) 
             the limit).
     """
     names = rows.features["label"].names
-    labels = [UNLABELLED if label is None else label for label in rows["label"][:]]
-    positions = torch.tensor(
-        [
-            class_names.index(names[label]) if label != UNLABELLED and names[label] in class_names else UNLABELLED
-            for label in labels
-        ],
-        dtype=torch.long,
-    )
+    labels = labels_of(rows).tolist()
+    position_of = {k: class_names.index(name) for k, name in enumerate(names) if name in class_names}
+    positions = torch.tensor([position_of.get(label, UNLABELLED) for label in labels], dtype=torch.long)
     kept = torch.nonzero(positions != UNLABELLED).squeeze(1)
     n_unlabelled = labels.count(UNLABELLED)
-    shown = set(positions.tolist())
     unmatched = {
         "n_skipped": len(labels) - len(kept) - n_unlabelled,
         "n_unlabelled": n_unlabelled,
-        "classes_lacking": [name for k, name in enumerate(class_names) if k not in shown],
+        "classes_lacking": [name for k, name in enumerate(class_names) if k not in positions],
     }
     kept = kept[drawn_rows(len(kept), limit)]
     return rows.select(kept.tolist()), positions[kept], unmatched
@@ -77,6 +71,11 @@ def rows_of_classes_in(
     return rows, labels, unmatched
 
 
+def labels_of(rows: Any) -> Tensor:
+    """The rows' labels, (N,) int64, `UNLABELLED` where there is none."""
+    return torch.tensor([UNLABELLED if label is None else label for label in rows["label"][:]], dtype=torch.long)
+
+
 def drawn_rows(count: int, limit: int | None) -> Tensor:
     """Numbers of at most `limit` of `count` rows, in order, drawn with a fixed seed; all by default.
 
@@ -95,11 +94,17 @@ def crop_batch(editor: Any, pictures: Sequence[Image.Image]) -> Tensor:
     return torch.cat(crops).to(editor.device, memory_format=torch.channels_last)
 
 
-def encode_rows(evaluation: Any, editor: Any, batches: Any, n_batches: int, names: Sequence[str]) -> dict[str, Tensor]:
-    """Codes of an editor's encoder for batches of face crops, (N, D) float32 on the CPU under each of the names."""
+def batches(evaluation: Any, pictures: Any, description: str) -> Iterator[list[Image.Image]]:
+    """Pictures, or a column of them, `evaluation.batch_size` at a time."""
+    for start in evaluation.track(range(0, len(pictures), evaluation.batch_size), description):
+        yield list(pictures[start : start + evaluation.batch_size])
+
+
+def encode_pictures(evaluation: Any, editor: Any, pictures: Any, names: Sequence[str]) -> dict[str, Tensor]:
+    """Codes of an editor's encoder for face crops, (N, D) float32 on the CPU under each of the names."""
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    for pictures in evaluation.track(batches, "Encoding", n_batches):
-        encoding = editor.model.encode(crop_batch(editor, pictures))
+    for batch in batches(evaluation, pictures, "Encoding"):
+        encoding = editor.model.encode(crop_batch(editor, batch))
         for name, part in parts.items():
             part.append(getattr(encoding, name).float().cpu())
     return {name: torch.cat(part) for name, part in parts.items()}
