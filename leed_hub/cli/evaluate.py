@@ -27,14 +27,14 @@ class EvaluationGroup(TyperGroup):
 
 
 app = typer.Typer(help="Measure a model on a corpus.", no_args_is_help=True, cls=EvaluationGroup)
-for _name, (_, _help) in EVALUATIONS.items():
+for _name, _help in EVALUATIONS.items():
     app.command(_name, help=_help)(lambda: None)  # for the listing; `resolve_command` gives the real one
 
 
 def build_command(name: str) -> Any:
     """The command of a measurement: its fields as options, and `--json` and `--card`."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name, help=EVALUATIONS[name][1])(command_function(evaluation_class(name)))
+    single.command(name, help=EVALUATIONS[name])(command_function(evaluation_class(name)))
     return typer.main.get_command(single)
 
 

@@ -12,46 +12,24 @@ from typing import Any
 
 from leed_hub.evaluation.evaluation import Evaluation
 
-# Command -> class, imported at first use, and the command's help.
+# Command -> its help. Module and class, imported at first use, have its name: non-faces is `non_faces.NonFaces`.
 EVALUATIONS = {
-    "editing": ("editing:Editing", "Compare edits with their exact targets."),
-    "recognition": (
-        "recognition:Recognition",
-        "Compare predictions with a corpus' labels, and probe the non-expression code for the expression.",
-    ),
-    "calibration": ("calibration:Calibration", "Fit the temperature that calibrates a recogniser's scores."),
-    "robustness": (
-        "robustness:Robustness",
-        "Measure a recogniser's accuracy on compressed, blurred, rotated, small and dark crops.",
-    ),
-    "fairness": (
-        "fairness:Fairness",
-        "Compare the accuracy on neutral faces and smiles by gender, age and ethnicity.",
-    ),
-    "non-faces": (
-        "non_faces:NonFaces",
-        "Compare a recogniser's confidence on pictures without faces and on face crops, and count faces found there.",
-    ),
-    "disentanglement": (
-        "disentanglement:Disentanglement",
-        "Probe an editor's codes: the expression code for the person, the neutral point for the expression.",
-    ),
-    "damage": ("damage:Damage", "Count the edits that destroy a face, on a corpus' pictures and on made-up inputs."),
-    "domains": ("domains:Domains", "Test whether photographs and renders share one expression code."),
-    "strength": (
-        "strength:Strength",
-        "Remove, scale and mix expressions, and test whether the face follows evenly.",
-    ),
-    "photographs": (
-        "photographs:Photographs",
-        "Make photographs smile and smiles neutral, classified by the bundled recogniser.",
-    ),
-    "transfer": (
-        "transfer:Transfer",
-        "Test whether edits of any photographs follow their references, by networks that are not ours.",
-    ),
+    "editing": "Compare edits with their exact targets.",
+    "recognition": "Compare predictions with a corpus' labels, and probe the non-expression code for the expression.",
+    "calibration": "Fit the temperature that calibrates a recogniser's scores.",
+    "robustness": "Measure a recogniser's accuracy on compressed, blurred, rotated, small and dark crops.",
+    "fairness": "Compare the accuracy on neutral faces and smiles by gender, age and ethnicity.",
+    "non-faces": "Compare a recogniser's confidence on pictures without faces and on face crops, and count faces found "
+    "there.",
+    "disentanglement": "Probe an editor's codes: the expression code for the person, the neutral point for the "
+    "expression.",
+    "damage": "Count the edits that destroy a face, on a corpus' pictures and on made-up inputs.",
+    "domains": "Test whether photographs and renders share one expression code.",
+    "strength": "Remove, scale and mix expressions, and test whether the face follows evenly.",
+    "photographs": "Make photographs smile and smiles neutral, classified by the bundled recogniser.",
+    "transfer": "Test whether edits of any photographs follow their references, by networks that are not ours.",
 }
-_HOMES = {target.split(":")[1]: target.split(":")[0] for target, _ in EVALUATIONS.values()} | {
+_HOMES = {name.title().replace("-", ""): name.replace("-", "_") for name in EVALUATIONS} | {
     "FaceIdentity": "face_identity",
     "FaceMesh": "face_mesh",
     "record_in_card": "card",
@@ -62,7 +40,7 @@ _HOMES = {target.split(":")[1]: target.split(":")[0] for target, _ in EVALUATION
 
 def evaluation_class(name: str) -> type[Evaluation]:
     """The measurement of a command of `leed-hub evaluate`, such as "non-faces"."""
-    return __getattr__(EVALUATIONS[name][0].split(":")[1])
+    return __getattr__(name.title().replace("-", ""))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,5 @@
 """`Evaluation`, the base of every measurement: typed arguments, a run that gives numbers, and their rows in a card."""
 
-import importlib
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import leed_hub
 from leed_hub.errors import BadImageError, NoFaceError
 
 # Types of arguments that several measurements share; the text is the command line's help.
@@ -72,11 +72,9 @@ class Evaluation:
         Raises:
             ModelLoadError, HubError: if the weights are missing, broken or out of reach.
         """
-        class_name = {"editor": "ExpressionEditor", "recognizer": "ExpressionRecognizer"}[self.kind]
-        pipeline_class = getattr(importlib.import_module(f"leed_hub.pipelines.{self.kind}"), class_name)
-        return pipeline_class.from_pretrained(
-            self.model, detector=getattr(self, "detector", "none") if self.finds_faces else "none"
-        )
+        pipeline_class = getattr(leed_hub, f"Expression{self.kind.title()}")
+        detector = getattr(self, "detector", "none") if self.finds_faces else "none"
+        return pipeline_class.from_pretrained(self.model, detector=detector)
 
     def run(self, *pipelines: Any, **networks: Any) -> dict:
         """Measure a pipeline; what else may be given, `measure` and the class' docstring say.

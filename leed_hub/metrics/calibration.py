@@ -26,17 +26,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: if shapes do not fit, there is no row, a label is outside 0..K-1, or a logit is not finite.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
-        raise ValueError(
-            f"fit_temperature expected logits (N, K) and labels (N,), N >= 1, got {tuple(logits.shape)} and "
-            f"{tuple(labels.shape)}."
-        )
-    logits, labels = logits.detach().double().cpu(), labels.detach().long().cpu()
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"fit_temperature expected labels in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}: "
-            "leave out unlabelled rows (-1)."
-        )
+    logits, labels = checked_logits("fit_temperature", logits, labels, logits.shape[-1])
+    logits = logits.double()
     if not logits.isfinite().all():
         raise ValueError("fit_temperature expected finite logits.")
 
@@ -47,3 +38,18 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         options={"xatol": 1e-6},
     )
     return math.exp(found.x)
+
+
+def checked_logits(caller: str, logits: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) and labels (N,) on the CPU, or a `ValueError` where they are something else."""
+    if len(labels) == 0 or labels.ndim != 1 or logits.shape != (len(labels), n_classes):
+        raise ValueError(
+            f"{caller} expected logits (N, {n_classes}) and labels (N,), N >= 1, got {tuple(logits.shape)} and "
+            f"{tuple(labels.shape)}."
+        )
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(
+            f"{caller} expected labels in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}: leave out unlabelled "
+            "rows (-1)."
+        )
+    return logits.detach().cpu(), labels.detach().long().cpu()

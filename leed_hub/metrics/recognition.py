@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from leed_hub.metrics.calibration import checked_logits
 from leed_hub.metrics.intervals import wilson_interval
 
 CALIBRATION_BINS = 15
@@ -40,17 +41,8 @@ def recognition_scores(logits: Tensor, labels: Tensor, class_names: Sequence[str
         ValueError: if shapes do not fit, there is no row, or a label is outside 0..K-1.
     """
     n_classes = len(class_names)
-    if logits.ndim != 2 or logits.shape != (len(labels), n_classes) or len(labels) == 0:
-        raise ValueError(
-            f"recognition_scores expected logits (N, {n_classes}) for {n_classes} class names and as many labels, "
-            f"N >= 1, got logits {tuple(logits.shape)} and labels {tuple(labels.shape)}."
-        )
-    logits, labels = logits.detach().float().cpu(), labels.detach().long().cpu()
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(
-            f"recognition_scores expected labels in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}: "
-            "leave out unlabelled rows (-1)."
-        )
+    logits, labels = checked_logits("recognition_scores", logits, labels, n_classes)
+    logits = logits.float()
     # Probabilities, because torchmetrics takes logits that all happen to lie in 0..1 for probabilities.
     probabilities = logits.softmax(dim=1)
     confidence, predicted = probabilities.max(dim=1)
