@@ -25,13 +25,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from leed_hub.errors import ExportError, ModelLoadError
-from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, read_json_object
+from leed_hub.hub import CARD, CONFIG, WEIGHTS, download_files, first_line, read_json_object
 from leed_hub.models.checkpoint import BUNDLED, kind_of
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
 from leed_hub.models.leed import FaceEncoding, LEEDModel
@@ -115,21 +116,21 @@ def onnx_recognize(model: ExpressionEncoderModel) -> Callable[[Tensor], tuple[Te
     return recognize
 
 
-class _EditorEncoder(nn.Module):
-    def __init__(self, model: LEEDModel):
+class _Part(nn.Module):
+    """What a graph computes with a network."""
+
+    def __init__(self, model: Any):
         super().__init__()
         self.model = model
 
+
+class _EditorEncoder(_Part):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         encoding = self.model.encode(image)
         return *encoding.features, encoding.point, encoding.neutral_point, encoding.expression_code
 
 
-class _EditorDecoder(nn.Module):
-    def __init__(self, model: LEEDModel):
-        super().__init__()
-        self.model = model
-
+class _EditorDecoder(_Part):
     def forward(
         self,
         image: Tensor,
@@ -144,11 +145,7 @@ class _EditorDecoder(nn.Module):
         return edit.edited, edit.flow, edit.mask, edit.color
 
 
-class _Recognizer(nn.Module):
-    def __init__(self, model: ExpressionEncoderModel):
-        super().__init__()
-        self.model = model
-
+class _Recognizer(_Part):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         logits, expression_code = self.model.recognize(image)
         return logits, torch.softmax(logits, dim=1), expression_code
@@ -183,8 +180,9 @@ class _Graph:
                     verbose=False,
                 )
             except torch.onnx.OnnxExporterError as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ExportError(f"torch cannot write {self.file_name} for this network: {reason}") from error
+                raise ExportError(
+                    f"torch cannot write {self.file_name} for this network: {first_line(error)}"
+                ) from error
         if program is None:  # only torch's former exporter returns none
             raise ExportError(f"torch wrote no {self.file_name} for this network.")
         program.save(folder / self.file_name, external_data=False)
