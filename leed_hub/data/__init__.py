@@ -8,7 +8,6 @@ Examples:
 
 import os
 import re
-from collections.abc import Iterable
 
 from leed_hub.errors import CorpusError, needs_extra
 
@@ -79,7 +78,8 @@ def load_corpus(
         raise CorpusError(f"{name} has no config {config!r}; choose one of {', '.join(known)}.")
     parts = [re.fullmatch(r"\s*(\w+)\s*(\[[^\]]*\])?\s*", part) for part in split.split("+")]
     wanted = {part[1] if part else split for part in parts}
-    _check_splits(name, wanted, known[config])
+    for unknown in sorted(wanted - set(known[config])):
+        raise CorpusError(f"{name} has no split {unknown!r}; choose from {', '.join(known[config])}.")
     if streaming and any(part[2] for part in parts if part):
         raise CorpusError(f"{name}: streaming reads whole splits, so {split!r} cannot be cut; use .take(n) instead.")
 
@@ -130,11 +130,6 @@ def known_corpus(name: str) -> str:
             f"There is no corpus {name!r}; choose one of {', '.join(CORPORA)}, or ORG/NAME of a dataset on the Hub."
         )
     return name
-
-
-def _check_splits(name: str, wanted: set[str], known: Iterable[str]) -> None:
-    for split in sorted(wanted - set(known)):
-        raise CorpusError(f"{name} has no split {split!r}; choose from {', '.join(known)}.")
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from leed_hub.data.augment import Affine, ColorJitter, Degradation, apply_color_jitter, degrade, erase, mirror, view
-from leed_hub.data.memory import JoinedPictures, mapped_pictures
+from leed_hub.data.memory import JoinedPictures, mapped_pictures, undecoded
 from leed_hub.faces.alignment import crop_face, crop_matrix, square_matrix
 from leed_hub.faces.detectors import FaceDetector
 from leed_hub.media.images import load_image
@@ -29,18 +28,11 @@ class CropDegradation(Degradation):
     BLUR_SIGMA = (0.003, 0.03)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecognitionViews:
-    """The random half of the recogniser's preprocessing."""
-
-    geometry: Affine = field(default_factory=lambda: Affine(scale=0.12, shift=0.06, rotation_deg=18))
-    color_jitter: ColorJitter = field(
-        default_factory=lambda: ColorJitter(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0)
-    )
-    degradation: CropDegradation = field(
-        default_factory=lambda: CropDegradation(grey=0, blurred=0.25, small=0.25, noisy=0.4, compressed=0.25)
-    )
-    erased_share: float = 0.25
+# How a batch's views differ.
+AFFINE = Affine(scale=0.12, shift=0.06, rotation_deg=18)
+COLOR_JITTER = ColorJitter(gamma=0.4, gain=0.2, offset=0.05, tint=0, saturation=0)
+DEGRADATION = CropDegradation(grey=0, blurred=0.25, small=0.25, noisy=0.4, compressed=0.25)
+ERASED_SHARE = 0.25
 
 
 def labelled_crops(
@@ -88,9 +80,8 @@ def labelled_crops(
 
     def fill(pictures: np.ndarray) -> None:
         n_whole = 0
-        undecoded = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
         with ThreadPoolExecutor() as pool:
-            for batch, start in zip(undecoded.iter(256), range(0, len(rows), 256), strict=True):
+            for batch, start in zip(undecoded(rows).iter(256), range(0, len(rows), 256), strict=True):
                 for index, (crop, is_face) in enumerate(pool.map(cropped, batch["image"]), start):
                     pictures[index] = crop
                     n_whole += not is_face
@@ -133,7 +124,7 @@ def _persons(rows: datasets.Dataset) -> set[tuple[str, str]]:
 
 def _digests(rows: datasets.Dataset, sizes: set[int] | None = None) -> Iterator[tuple[int, bytes]]:
     """(size, SHA-256) of the pictures' files; only of those of certain sizes, if given."""
-    for batch in rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False)).iter(256):
+    for batch in undecoded(rows).iter(256):
         for entry in batch["image"]:
             size = os.path.getsize(entry["path"]) if entry["bytes"] is None else len(entry["bytes"])
             if sizes is None or size in sizes:
@@ -164,7 +155,7 @@ class LabelledFaces:
         mixup: float = 0.0,
     ):
         self.images, self.labels, self.valence_arousal = images, labels, valence_arousal
-        self.views, self.mixup = RecognitionViews(), mixup
+        self.mixup = mixup
         self.draw_weights = torch.bincount(labels)[labels].double() ** -balance if balance else None
 
     def __len__(self) -> int:
@@ -179,13 +170,12 @@ class LabelledFaces:
         """
         if self.draw_weights is not None:
             indices = torch.multinomial(self.draw_weights, len(indices), replacement=True, generator=generator)
-        views = self.views
-        theta = views.geometry.draw(len(indices), generator)
+        theta = AFFINE.draw(len(indices), generator)
         theta = mirror(theta, torch.rand(len(indices), generator=generator) < 0.5)
         images = view(self.images[indices].to(device), theta, self.images.shape[-1])
-        images = apply_color_jitter(images, views.color_jitter.draw(len(indices), generator))
-        images = degrade(images, torch.arange(len(indices)), views.degradation, generator)
-        images = erase(images, views.erased_share, generator)
+        images = apply_color_jitter(images, COLOR_JITTER.draw(len(indices), generator))
+        images = degrade(images, torch.arange(len(indices)), DEGRADATION, generator)
+        images = erase(images, ERASED_SHARE, generator)
         batch = {"images": images * 2 - 1, "labels": self.labels[indices].to(device)}
         if self.valence_arousal is not None:
             batch["valence_arousal"] = self.valence_arousal[indices].to(device)

@@ -16,29 +16,24 @@ from torch import Tensor
 from leed_hub.errors import ConfigError
 
 
-def decode_images(dataset: datasets.Dataset, size: int, channels: int = 3, column: str = "image") -> Tensor:
-    """Decode a column of pictures, resized to a square where they are not.
+def undecoded(rows: datasets.Dataset) -> datasets.Dataset:
+    """The rows' column `image` alone, as bytes or paths of files."""
+    return rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
 
-    Args:
-        dataset: with an `Image` column.
-        size: side in pixels.
-        channels: 3 for RGB, 1 for grey.
-    Returns:
-        Tensor: uint8 (N, channels, size, size).
-    """
-    mode = "RGB" if channels == 3 else "L"
-    rows = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    pictures = torch.empty(len(rows), size, size, channels, dtype=torch.uint8)
+
+def decode_images(rows: datasets.Dataset, size: int) -> Tensor:
+    """Decode the column `image`, resized to squares of `size` pixels a side: uint8 (N, 3, size, size)."""
+    pictures = torch.empty(len(rows), size, size, 3, dtype=torch.uint8)
 
     def decode(index: int, entry: dict) -> None:
         with Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] else entry["path"]) as stored:
-            picture = stored.convert(mode)
+            picture = stored.convert("RGB")
             if picture.size != (size, size):
                 picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-            pictures[index] = torch.from_numpy(np.asarray(picture).copy()).reshape(size, size, channels)
+            pictures[index] = torch.from_numpy(np.asarray(picture).copy())
 
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(decode, range(len(rows)), (row[column] for row in rows)):
+        for _ in pool.map(decode, range(len(rows)), undecoded(rows)["image"]):
             pass
     return pictures.permute(0, 3, 1, 2).contiguous()
 

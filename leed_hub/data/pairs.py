@@ -204,13 +204,9 @@ class EditingPairs:
         target, mate = draw.add_picture(row, view), draw.add_picture(mate_row, view)
 
         lender_row = self._lender(row, random)
-        if lender_row is None:
-            lender = draw.add_picture(row, draw.add_view(is_mirrored))
-            lender_neutral_row = None
-        else:
-            lender_view = draw.add_view(is_mirrored)
-            lender = draw.add_picture(lender_row, lender_view)
-            lender_neutral_row = self.neutral_of.get(self._setup[lender_row])
+        lender_view = draw.add_view(is_mirrored)
+        lender = draw.add_picture(row if lender_row is None else lender_row, lender_view)
+        lender_neutral_row = None if lender_row is None else self.neutral_of.get(self._setup[lender_row])
         draw.edits.append((mate, lender, target, 1.0))
 
         lender_neutral = None
@@ -257,10 +253,13 @@ class EditingPairs:
         """Another person who wears the picture's expression, or None."""
         if random.random() < self.sampling.own_reference_share:
             return None
-        lenders = [
-            other for other in self.wearers.get(self._expression[row], ()) if self._person[other] != self._person[row]
-        ]
+        lenders = self._lenders(row)
         return int(random.choice(lenders)) if lenders else None
+
+    def _lenders(self, row: int) -> list[int]:
+        """The pictures of other persons who wear a picture's expression."""
+        wearers = self.wearers.get(self._expression[row], ())
+        return [other for other in wearers if self._person[other] != self._person[row]]
 
     def batch(self, indices: Tensor, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
         """Random views of a draw.
@@ -333,11 +332,7 @@ class EditingPairs:
         fixed = np.random.default_rng(0)
         rows = []
         for row in np.unique(self.indices):
-            lenders = [
-                other
-                for other in self.wearers.get(self._expression[row], ())
-                if self._person[other] != self._person[row]
-            ]
+            lenders = self._lenders(row)
             mates = [mate for mate in self.mates.get(self._setup[row], ()) if mate != row]
             rows.append(
                 (int(fixed.choice(mates)) if mates else row, int(fixed.choice(lenders)) if lenders else row, int(row))

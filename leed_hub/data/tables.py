@@ -15,7 +15,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
-from leed_hub.data.memory import JoinedPictures, decode_images
+from leed_hub.data.memory import JoinedPictures, decode_images, undecoded
 from leed_hub.data.pairs import UNKNOWN, FaceTable
 from leed_hub.errors import BadImageError, CorpusError
 from leed_hub.faces.alignment import crop_face, crop_matrix, similarity
@@ -169,10 +169,10 @@ def _photographs(corpus, rows, template, find, data_dir, split, alone) -> FaceTa
     """The pictures of `photograph_table`, found, cut out and framed."""
     yaws = rows["yaw"][:] if "yaw" in rows.column_names else [0] * len(rows)
     names, labels, subjects = rows.features["label"].names, rows["label"][:], rows["subject"][:]
-    undecoded = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+    files = undecoded(rows)
 
     def photograph(index: int) -> np.ndarray:
-        entry = undecoded[index]["image"]
+        entry = files[index]["image"]
         return np.asarray(load_image(entry["bytes"] or entry["path"]))
 
     # Twice through the files, so that never more than one photograph is in memory.
