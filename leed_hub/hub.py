@@ -100,11 +100,7 @@ def download_files(
 
 
 def _whole(path: Path) -> Path:
-    """A file of the cache, compared with the sum that the Hub names it by there; a download checks its size alone.
-
-    Raises:
-        ModelLoadError: if one of its bits has changed.
-    """
+    """A file of the cache, compared with the sum that the Hub names it by there; a download checks its size alone."""
     blob = path.resolve()
     with open(blob, "rb") as file:
         if len(blob.name) == 64:
@@ -189,17 +185,11 @@ def push_files(
     replaced_suffix: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Send files to the Hub in one commit; the repository, and the branch that `revision` names, are made if need be.
+    """Send files to the Hub in one commit, as `push_folder` does a model's.
 
     Args:
         contents: name in the repository -> file; the card's snippets get the repository's own id.
-        repo_id: org/name.
-        commit_message: of the one commit.
-        repo_type: what the repository is.
-        token, private, revision, create_pr: as for `push_folder`.
         replaced_suffix: files of this suffix that are there but not among `contents` are deleted.
-    Returns:
-        str: address of the commit; of the newest one where nothing has changed.
     Raises:
         HubError: if the Hub refuses or cannot be reached.
     """
@@ -250,11 +240,7 @@ def ensure_repository(
 
 
 def writing_token(token: str | None = None) -> str:
-    """The token given, or the one that is saved or set.
-
-    Raises:
-        HubError: if there is none.
-    """
+    """The token given, or the one that is saved or set; a `HubError` if there is none."""
     token = token or get_token()
     if not token:
         raise HubError("No Hub token was found: run `hf auth login`, or set HF_TOKEN, with a token that may write.")
@@ -279,11 +265,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def check_sum(path: Path, folder: Path) -> None:
-    """Compare a file below a folder with the `SHA256SUMS` there.
-
-    Raises:
-        ModelLoadError: if a bit of it has changed.
-    """
+    """Compare a file below a folder with the `SHA256SUMS` there; a `ModelLoadError` if a bit of it has changed."""
     lines = (folder / SUMS).read_text().splitlines()
     sums = {name: sum_ for sum_, name in map(str.split, lines)}
     with open(path, "rb") as file:

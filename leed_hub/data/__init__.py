@@ -113,18 +113,13 @@ def corpus_kind(name: str, *, token: str | bool | None = None) -> str:
     """The key of `CORPORA` whose rows a corpus has: the name itself, or what a Hub dataset "org/name" was made from.
 
     Raises:
-        CorpusError: if the name is unknown or the Hub dataset was not made by `push_corpus`.
-        HubError: if the Hub refuses or cannot be reached.
+        CorpusError, HubError: as `load_corpus` does.
     """
     return known_corpus(HubDataset.find(name, token=token).about.corpus if "/" in name else name)
 
 
 def known_corpus(name: str) -> str:
-    """The name, if it is one of `CORPORA`.
-
-    Raises:
-        CorpusError: if it is not.
-    """
+    """The name, if it is one of `CORPORA`; else a `CorpusError`."""
     if name not in CORPORA:
         raise CorpusError(
             f"There is no corpus {name!r}; choose one of {', '.join(CORPORA)}, or ORG/NAME of a dataset on the Hub."

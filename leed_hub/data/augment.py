@@ -147,10 +147,7 @@ class Degradation(Bounds):
 def degrade(images: Tensor, view_of: Tensor, degradation: Degradation, generator: torch.Generator) -> Tensor:
     """Degrade views as cameras, scanners and networks do; all pictures of a view alike, down to the noise.
 
-    Args:
-        images: (P, 1 or 3, S, S) in [0, 1].
-        view_of: (P,).
-        degradation: the shares.
+    Images are (P, 1 or 3, S, S) in [0, 1]; `view_of` (P,).
     """
     count, side = int(view_of.max()) + 1, images.shape[-1]
     chances, amounts = torch.rand(2, 5, count, generator=generator)

@@ -15,15 +15,11 @@ def corpus_fingerprint(name: str, data_dir: str | os.PathLike | None, *, token: 
     Names and sizes of all files count, and the contents of all that are not pictures (tables, points). Pictures are not
     read, for speed: one that was replaced by another of the same size goes unnoticed.
 
-    Args:
-        name: as for `load_corpus`; a Hub dataset tells the fingerprint of the files it was made from.
-        data_dir: the corpus' folder or archive; not looked at for a Hub dataset.
-        token: for the Hub.
+    Name, folder and token are as for `load_corpus`, and so are the errors; a Hub dataset tells the fingerprint of the
+    files it was made from.
+
     Returns:
         str: 16 hexadecimal digits.
-    Raises:
-        CorpusError: if the name is unknown or the files are not laid out as expected.
-        HubError: if the Hub refuses or cannot be reached.
     """
     if "/" in name:
         return HubDataset.find(name, token=token).about.fingerprint

@@ -42,11 +42,7 @@ class HubCorpus:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: if it is something else.
-        """
+        """Read what `to_json` wrote; a `ValueError` where it is something else."""
         try:
             found = cls(**json.loads(text))
             for config, splits in found.rows.items():
@@ -92,12 +88,7 @@ class HubDataset:
         return cls(repo_id=repo_id, revision=path.parent.name, about=about, token=token)
 
     def builder(self, config: str, splits: set[str], cache_dir: str | os.PathLike | None) -> datasets.DatasetBuilder:
-        """Fetch the shards of some splits; the builder that reads them.
-
-        Raises:
-            HubError: if the Hub refuses or cannot be reached.
-            CorpusError: if a shard is missing or broken.
-        """
+        """Fetch the shards of some splits, which must be whole; the builder that reads them."""
         files = {split: self.about.shards[config][split] for split in sorted(splits)}
         names = [name for shards in files.values() for name in shards]
         found = download_files(self.repo_id, names, repo_type="dataset", revision=self.revision, token=self.token)

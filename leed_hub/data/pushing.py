@@ -39,15 +39,10 @@ def push_corpus(
 ) -> str:
     """Send a corpus to the Hub in one commit, as a dataset that `load_corpus(repo_id, None, split)` reads back.
 
-    The repository, and the branch that `revision` names, are made if need be. Files the Hub has already are not sent.
-
     Args:
         name: a key of `CORPORA` that may be passed on.
         data_dir: the corpus' folder or archive.
-        repo_id: org/name.
-        token: one that may write; the saved one by default.
-        private: make the repository private.
-        revision: the branch; the main one by default.
+        repo_id, token, private, revision: as for `leed_hub.hub.push_folder`.
     Returns:
         str: address of the commit; of the newest one where nothing has changed.
     Raises:
@@ -76,13 +71,7 @@ def push_corpus(
 
 
 def write_corpus(name: str, data_dir: str | os.PathLike, folder: Path) -> dict[str, Path]:
-    """Write what `push_corpus` sends.
-
-    Returns:
-        dict: name in the repository -> file below `folder`.
-    Raises:
-        CorpusError: if the corpus is not whole.
-    """
+    """Write what `push_corpus` sends: name in the repository -> file below `folder`."""
     splits, infos, persons = CORPORA[name].splits, {}, {}
     rows: dict[str, dict[str, int]] = {config: {} for config in splits}
     shards: dict[str, dict[str, list[str]]] = {config: {} for config in splits}

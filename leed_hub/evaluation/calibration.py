@@ -72,11 +72,8 @@ class Calibration(RecognizerEvaluation):
 
 
 def save_temperature(folder: str | os.PathLike, factor: float) -> float:
-    """Multiply the temperature in a saved recogniser's config.json.
+    """Multiply the temperature in a saved recogniser's config.json by the `temperature_factor` that was fitted on it.
 
-    Args:
-        folder: the saved model.
-        factor: the `temperature_factor` that was fitted on it as it is.
     Returns:
         The new temperature.
     Raises:

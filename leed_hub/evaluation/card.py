@@ -33,12 +33,7 @@ def record_in_card(model: HubModel, folder: str | os.PathLike, numbers: dict) ->
 
 
 def write_json(numbers: dict, path: str | os.PathLike) -> None:
-    """Write a result; the file is either complete or as it was before.
-
-    Args:
-        numbers: what `Evaluation.run` returned.
-        path: the file; its folder is made if need be.
-    """
+    """Write what `Evaluation.run` returned; the folder is made if need be, and the file is complete or as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(numbers, indent=2, allow_nan=False) + "\n")

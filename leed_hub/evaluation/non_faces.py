@@ -101,14 +101,10 @@ class NonFaces(CorpusEvaluation):
 def non_faces(london_dir: Path | None = None) -> dict[str, list[Image.Image]]:
     """Pictures without a face, the same at every call: at most `PER_KIND` of each kind, RGB.
 
-    Args:
-        london_dir: the London set's folder; None leaves `portrait_pieces` out.
     Returns:
         dict: `noise` (of fine and coarse grain, grey and coloured), `gradients` (from one grey level to another, along
             a line or round a point), `scenes` (square pieces of scikit-image's photographs, drawings and pages), and
-            `portrait_pieces` (background, clothes, and hair with a bit of forehead).
-    Raises:
-        CorpusError: if the London set is not laid out as expected.
+            with the London set's folder `portrait_pieces` (background, clothes, and hair with a bit of forehead).
     """
     generator = np.random.default_rng(SEED)
     kinds = {

@@ -145,11 +145,7 @@ class Photographs(Evaluation):
 
 
 def read_persons(data_dir: Path) -> list[Person]:
-    """Everybody whom the London set, in that folder, shows both neutral and smiling, by number.
-
-    Raises:
-        CorpusError: if it is not laid out as expected.
-    """
+    """Everybody whom the London set, in that folder, shows both neutral and smiling, by number."""
     persons = []
     for split in ("train", "validation"):
         rows = corpus_rows("london", data_dir, split)

@@ -17,11 +17,7 @@ SEED = 0  # of every subset and probe, so that two models are measured on the sa
 
 
 def corpus_rows(name: str, folder: str | os.PathLike | None, split: str, **options) -> Any:
-    """`leed_hub.data.load_corpus`, imported at first use: `datasets` is slow to import, and editing needs none of it.
-
-    Raises:
-        CorpusError: if the corpus is not laid out as expected.
-    """
+    """`leed_hub.data.load_corpus`, imported at first use: `datasets` is slow to import, and edits need none of it."""
     from leed_hub.data import load_corpus
 
     return load_corpus(name, folder, split, **options)

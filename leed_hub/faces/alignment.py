@@ -23,14 +23,11 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def crop_matrix(points: np.ndarray, template: tuple[float, ...], size: int) -> np.ndarray:
-    """The similarity that lays a face's eyes and mouth corners onto the template.
+    """The similarity (2, 3) from a photograph's pixels to a crop's that lays eyes and mouth corners onto the template.
 
     Args:
         points: (5, 2), a detector's points in the photograph.
-        template: eight fractions of the crop's side, see the models' configs.
-        size: side of the crop in pixels.
-    Returns:
-        (2, 3) float64, photograph pixels -> crop pixels.
+        template: eight fractions of the crop's side, which is `size` pixels; see the models' configs.
     """
     corners = np.asarray(template, dtype=np.float64).reshape(4, 2) * size - 0.5
     return similarity(points[list(ALIGNED_POINTS)], corners)
@@ -50,14 +47,9 @@ def square_matrix(width: int, height: int, size: int) -> np.ndarray:
 
 
 def crop_face(photo: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Cut the aligned face out, averaging pixels where the photograph is finer than the crop.
+    """Cut the aligned face out of a photograph, (H, W, 3) uint8 -> (size, size, 3), by its `crop_matrix`.
 
-    Args:
-        photo: (H, W, 3) uint8.
-        matrix: (2, 3), photograph pixels -> crop pixels.
-        size: side of the crop.
-    Returns:
-        (size, size, 3) uint8; beyond the photograph's border its edge pixels are repeated.
+    Pixels are averaged where the photograph is finer than the crop, and those of its edge are repeated beyond it.
     """
     shrink = int(1 / np.hypot(matrix[0, 0], matrix[1, 0]))
     if shrink > 1:  # warpAffine reads at most four pixels a sample: average whole blocks first

@@ -14,8 +14,7 @@ def gaussian_log_likelihood(value: Tensor, mean: Tensor, log_variance: Tensor) -
     """Log density of a diagonal Gaussian, in full (with the log 2 pi term).
 
     Args:
-        value (Tensor): (B, D).
-        mean (Tensor): (B, D).
+        value, mean (Tensor): (B, D).
         log_variance (Tensor): (B, D), natural log; the network that predicts it should keep it bounded.
     Returns:
         Tensor: (B,), in nats, summed over D.
@@ -33,8 +32,7 @@ def mutual_expression_information_loss(displacement: Tensor, mean: Tensor, log_v
 
     Args:
         displacement (Tensor): (B, D), d = z - z_n.
-        mean (Tensor): (B, D), q's mean, predicted from e.
-        log_variance (Tensor): (B, D), q's log variance, predicted from e.
+        mean, log_variance (Tensor): (B, D), q's, predicted from e; the logarithm is the natural one.
     Returns:
         Tensor: scalar, nats per dimension of d (divided by D, so that its weight does not depend on the width).
             Can be negative: it is a density.
@@ -99,9 +97,7 @@ def siamese_loss(edited: Tensor, reference: Tensor, source: Tensor, differs: Ten
     `reference` and `source`, so that the edited picture moves and the embedding of real pictures does not.
 
     Args:
-        edited (Tensor): (B, D), S(x_AB).
-        reference (Tensor): (B, D), S(x_B).
-        source (Tensor): (B, D), S(x_A).
+        edited, reference, source (Tensor): (B, D), S(x_AB), S(x_B) and S(x_A).
         differs (Tensor): (B,), bool, true where A and B wear different expressions; only there the source repels.
         margin (float): distance from the source beyond which nothing more is asked; in the embedding's units.
     Returns:

@@ -18,8 +18,7 @@ def changed_region(source: Tensor, target: Tensor, *, threshold: float = 8 / 255
     The default is the region in which `metrics.editing` measures `error_ratio`.
 
     Args:
-        source (Tensor): (B, C, H, W) in [-1, 1].
-        target (Tensor): (B, C, H, W) in [-1, 1], the same person, pose and light in another expression.
+        source, target (Tensor): (B, C, H, W) in [-1, 1], one person, pose and light in two expressions.
         threshold (float): a pixel counts when any channel differs by more than this; the default is 8 of 255 levels.
         dilation_px (int): rim in pixels, a square of side 2 * dilation_px + 1 around each counted pixel.
     Returns:
@@ -34,8 +33,7 @@ def weighted_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None
     """Mean absolute difference, with some pixels counting more than others.
 
     Args:
-        prediction (Tensor): (B, C, H, W).
-        target (Tensor): (B, C, H, W).
+        prediction, target (Tensor): (B, C, H, W).
         weight (Tensor | None): (B, 1, H, W), bool or >= 0; taken as given: no gradient flows into it. None: all alike.
     Returns:
         Tensor: scalar >= 0, `sum(w * |prediction - target|) / sum(w) / C`: in the pictures' units, however large the
@@ -53,8 +51,7 @@ def pyramid_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None,
     """`weighted_l1` at full, half, quarter ... size: coarse levels tell a flow the way when it is far off.
 
     Args:
-        prediction (Tensor): (B, C, H, W).
-        target (Tensor): (B, C, H, W).
+        prediction, target (Tensor): (B, C, H, W).
         weight (Tensor | None): (B, 1, H, W) as in `weighted_l1`; a coarse pixel weighs the mean of its pixels.
         levels (int): how many sizes.
     Returns:
@@ -76,8 +73,7 @@ def gradient_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None
     the wrong way costs too.
 
     Args:
-        prediction (Tensor): (B, C, H, W).
-        target (Tensor): (B, C, H, W).
+        prediction, target (Tensor): (B, C, H, W).
         weight (Tensor | None): (B, 1, H, W) as in `weighted_l1`; a difference weighs the mean of its two pixels.
     Returns:
         Tensor: scalar >= 0, the horizontal mean plus the vertical mean. 0 for pictures that differ by a constant.
@@ -109,8 +105,7 @@ def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
 
     Args:
         flow (Tensor): (B, 2, h, w), where each place comes from: (x, y) offsets in half sides.
-        source (Tensor): (B, L, 2), the source's landmarks, x, y in -1..1; NaN where unknown.
-        target (Tensor): (B, L, 2), the target's.
+        source, target (Tensor): (B, L, 2), their landmarks, x, y in -1..1; NaN where unknown.
     Returns:
         Tensor: scalar >= 0, the mean distance in units of half the side over the landmarks that are known and in the
             crop; 0 where there is none.

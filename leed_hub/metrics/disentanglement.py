@@ -53,13 +53,8 @@ def cross_validated_probe(
 
 
 def folds_of_groups(groups: Sequence[str], n_folds: int, seed: int, labels: Tensor | None = None) -> Tensor:
-    """Assign groups to folds at random, and label by label where there are labels.
+    """Assign groups to folds at random, and label by label where there are labels (N,): each group's first one counts.
 
-    Args:
-        groups: N names of what must not be split.
-        n_folds: at most the number of groups.
-        seed: of the assignment.
-        labels: (N,), integers; each group's first one counts.
     Returns:
         Tensor: (N,), in 0..n_folds - 1.
     Raises:
@@ -82,10 +77,7 @@ def best_accuracy(probe: dict) -> float:
 
 
 def _ridge_accuracy(train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor) -> float:
-    """Balanced accuracy of a ridge classifier, every class weighing the same; rows without label left out.
-
-    Args: as `probe_leakage`.
-    """
+    """Balanced accuracy of a ridge classifier, every class weighing the same; rows without label left out."""
     (train_x, train_y), (test_x, test_y) = (
         (features[labels >= 0].double().numpy(), labels[labels >= 0].numpy())
         for features, labels in ((train_features, train_labels), (test_features, test_labels))

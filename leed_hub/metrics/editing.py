@@ -25,6 +25,9 @@ class EditingMetrics:
     Returning the source scores 1, returning the target 0; an edit which harms more than it helps lies above 1. The
     changed region is where source and target differ by more than 8 of 255 levels in any channel, and 3 px around it.
 
+    Args:
+        seed: of the bootstrap behind `error_ratio_interval`.
+
     Examples:
         >>> metrics = EditingMetrics()
         >>> source, target = np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 100, np.uint8)
@@ -34,11 +37,6 @@ class EditingMetrics:
     """
 
     def __init__(self, *, seed: int = 0):
-        """Start empty.
-
-        Args:
-            seed: of the bootstrap behind `error_ratio_interval`.
-        """
         self.seed = seed
         self._changed_error: list[float] = []  # sum of |edited - target| inside the changed region
         self._source_error: list[float] = []  # sum of |source - target| there
@@ -53,9 +51,8 @@ class EditingMetrics:
         """Add one triplet.
 
         Args:
-            edited: (H, W, 3), uint8, RGB, what the editor made of the source; H and W at least 11.
-            source: the same shape and kind.
-            target: the same shape and kind, what the editor should have made.
+            edited: what the editor made of the source.
+            source, target: the latter is what it should have made; all (H, W, 3), uint8, RGB, H and W at least 11.
             yaw_deg: how far the source's head is turned; 0 is frontal, the sign does not matter.
         Raises:
             ValueError: if the pictures are not uint8 RGB of one size.

@@ -74,10 +74,10 @@ def mouth_box(landmarks: np.ndarray, margin: float = 0.25) -> tuple[float, float
     return _box(landmarks[list(MOUTH_RING)], margin)
 
 
-def eye_boxes(landmarks: np.ndarray, margin: float = 0.35) -> list[tuple[float, float, float, float]]:
+def eye_boxes(landmarks: np.ndarray) -> list[tuple[float, float, float, float]]:
     """The same around each eye, right and left."""
     return [
-        _box(landmarks[[*corners, *(point for pair in lids for point in pair)]], margin)
+        _box(landmarks[[*corners, *(point for pair in lids for point in pair)]], 0.35)
         for corners, lids in zip(EYE_CORNERS, LIDS, strict=True)
     ]
 

@@ -31,10 +31,8 @@ def probe_leakage(
     arXiv:1610.01644. The choice of probes and their training is ours.
 
     Args:
-        train_features: (N, D).
-        train_labels: (N,), integers, -1 for unlabelled.
-        test_features: (M, D), best of other persons.
-        test_labels: (M,).
+        train_features, train_labels: (N, D), and (N,) integers, -1 for unlabelled.
+        test_features, test_labels: (M, D) and (M,), best of other persons.
         seed: of the probes' weights and batches. torch's global random state is neither read nor moved.
     Returns:
         dict: `linear_accuracy`, `mlp_accuracy` (balanced: mean recall on the test part), `linear_plain_accuracy`,

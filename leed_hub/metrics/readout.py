@@ -10,6 +10,7 @@ from torch import Tensor
 
 from leed_hub.metrics.disentanglement import folds_of_groups
 
+FOLDS = 4
 PRECISIONS = (0.1, 0.3, 1.0)  # of the Gaussian kernel; features of unit variance lie 2 D apart in squared distance
 RIDGES = (0.1, 1.0, 10.0)  # added to the kernel's diagonal, which is 1
 
@@ -21,7 +22,6 @@ def kernel_readout(
     test_features: Tensor,
     test_values: Tensor,
     *,
-    n_folds: int = 4,
     seed: int = 0,
 ) -> dict:
     """Kernel ridge regression from features to values: the share of the values' variance that it explains.
@@ -33,28 +33,25 @@ def kernel_readout(
     Source: Saunders, Gammerman and Vovk 1998, "Ridge regression learning algorithm in dual variables" (ICML).
 
     Args:
-        train_features: (N, D); the work grows as N cubed, 3,000 rows take some ten seconds.
-        train_values: (N, V).
+        train_features, train_values: (N, D), (N, V); the work grows as N cubed, 3,000 rows take some ten seconds.
         train_groups: N names of what must not be split when the strength is chosen, such as persons.
-        test_features: (M, D), of other groups.
-        test_values: (M, V).
-        n_folds: at most the number of groups.
+        test_features, test_values: (M, D), (M, V), of other groups.
         seed: of the assignment of groups to folds.
     Returns:
         dict: `explained` (1 - squared error / squared distance from the training part's mean, both summed over all
             values of the test part; at most 1, 0 for the mean alone, None where no value differs from that mean),
             `precision` and `ridge` as chosen, `n_train`, `n_test`.
     Raises:
-        ValueError: if there are fewer groups than folds.
+        ValueError: if there are fewer groups than `FOLDS`.
     """
     scaler = StandardScaler().fit(train_features.double().numpy())
     train_x, test_x = (scaler.transform(part.double().numpy()) for part in (train_features, test_features))
     train_y, test_y = train_values.double().numpy(), test_values.double().numpy()
-    folds = folds_of_groups(train_groups, n_folds, seed).numpy()
+    folds = folds_of_groups(train_groups, FOLDS, seed).numpy()
 
     def error(precision: float, ridge: float) -> float:
         """Squared error summed over all folds."""
-        kept = [folds != fold for fold in range(n_folds)]
+        kept = [folds != fold for fold in range(FOLDS)]
         return sum(_error(train_x[k], train_y[k], train_x[~k], train_y[~k], precision, ridge) for k in kept)
 
     precision, ridge = min(itertools.product(PRECISIONS, RIDGES), key=lambda chosen: error(*chosen))

@@ -75,10 +75,8 @@ def make_card(
 
     Args:
         data: the model class's own front matter; what the facts add goes into a copy.
-        card: the facts.
         template: file name; None for a heading and the summary.
-        config: the architecture, for the text.
-        parameters: how many numbers the network has.
+        config, parameters: the architecture and how many numbers it has, for the text.
     """
     data = copy.deepcopy(data)
     if card.license_name:

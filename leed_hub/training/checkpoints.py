@@ -86,11 +86,8 @@ class Checkpoint:
     def check(self, run: dict[str, Any], processes: int) -> None:
         """Refuse to go on where the networks or the optimizer would be others; warn of all else that has changed.
 
-        Args:
-            run: what the run that goes on is made of.
-            processes: how many it has.
         Raises:
-            ConfigError: if it cannot go on from here.
+            ConfigError: if the run, with so many processes, cannot go on from here.
         """
         if self.processes != processes:
             raise ConfigError(

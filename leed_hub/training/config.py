@@ -289,11 +289,7 @@ def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def submodule(model: nn.Module, name: str) -> nn.Module:
-    """A part of the network by its name.
-
-    Raises:
-        ConfigError: if there is none of that name.
-    """
+    """A part of the network by its name; a `ConfigError` if there is none of that name."""
     try:
         return model.get_submodule(name)
     except AttributeError as error:

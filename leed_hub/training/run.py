@@ -65,11 +65,7 @@ def write_record(folder: Path, run: dict[str, Any]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a run's folder; empty if there is none.
-
-    Raises:
-        ConfigError: if it is broken.
-    """
+    """The record of a run's folder; empty if there is none, a `ConfigError` if it is broken."""
     try:
         return json.loads((folder / RUN).read_text()) if (folder / RUN).is_file() else {}
     except ValueError as error:

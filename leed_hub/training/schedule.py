@@ -9,14 +9,10 @@ from leed_hub.errors import ConfigError
 
 
 def indices_of_step(count: int, batch_size: int, step: int, seed: int, rank: int = 0, world_size: int = 1) -> Tensor:
-    """Which items a process sees at a step: every epoch is a fresh permutation, cut into batches over all processes.
+    """Which of `count` items a process sees at a step, from 0: int64 (batch_size,).
 
-    Args:
-        count: items in the epoch.
-        batch_size: items a process takes a step.
-        step: from 0.
-    Returns:
-        Tensor: int64 (batch_size,) in 0..count - 1; a function of the arguments alone, so a resumed run is the same.
+    Every epoch is a fresh permutation, cut into batches over all processes.
+
     Raises:
         ConfigError: if one step needs more items than there are.
     """
