@@ -38,22 +38,17 @@ __all__ = [
 
 # Public name -> its module, imported at first use, so that importing leed_hub takes no time.
 _HOMES = {
-    "EditResult": "pipelines.editor",
-    "EditSession": "pipelines.editor",
-    "ExpressionEditor": "pipelines.editor",
-    "ExpressionEncoderConfig": "models.expression_encoder",
-    "ExpressionEncoderModel": "models.expression_encoder",
-    "ExpressionRecognizer": "pipelines.recognizer",
-    "FacePrediction": "pipelines.recognizer",
-    "FramePrediction": "pipelines.video_classification",
-    "LEEDConfig": "models.leed",
-    "LEEDModel": "models.leed",
-    "PictureEdit": "pipelines.batch",
-    "PicturePrediction": "pipelines.batch",
-    "classify_many": "pipelines.batch",
-    "classify_video": "pipelines.video_classification",
-    "edit_many": "pipelines.batch",
-    "to_frame": "pipelines.tables",
+    name: module
+    for module, names in {
+        "models.expression_encoder": ("ExpressionEncoderConfig", "ExpressionEncoderModel"),
+        "models.leed": ("LEEDConfig", "LEEDModel"),
+        "pipelines.batch": ("PictureEdit", "PicturePrediction", "classify_many", "edit_many"),
+        "pipelines.editor": ("EditResult", "EditSession", "ExpressionEditor"),
+        "pipelines.recognizer": ("ExpressionRecognizer", "FacePrediction"),
+        "pipelines.tables": ("to_frame",),
+        "pipelines.video_classification": ("FramePrediction", "classify_video"),
+    }.items()
+    for name in names
 }
 # Names of version 0.1.
 _FORMER = {

@@ -102,13 +102,13 @@ def download_files(
 def _whole(path: Path) -> Path:
     """A file of the cache, compared with the sum that the Hub names it by there; a download checks its size alone."""
     blob = path.resolve()
-    with open(blob, "rb") as file:
-        if len(blob.name) == 64:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        else:  # of small files git's own: a header before the content
-            content = file.read() if len(blob.name) == 40 else b""
-            found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    if len(blob.name) in (40, 64) and found != blob.name:
+    found = blob.name
+    if len(blob.name) == 64:
+        found = sha256(blob)
+    elif len(blob.name) == 40:  # small files have git's own: a header before the content
+        content = blob.read_bytes()
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if found != blob.name:
         raise ModelLoadError(f"{path} is not the file that the Hub has: fetch it again (force_download=True).")
     return path
 
@@ -268,9 +268,14 @@ def check_sum(path: Path, folder: Path) -> None:
     """Compare a file below a folder with the `SHA256SUMS` there; a `ModelLoadError` if a bit of it has changed."""
     lines = (folder / SUMS).read_text().splitlines()
     sums = {name: sum_ for sum_, name in map(str.split, lines)}
+    if sha256(path) != sums.get(path.relative_to(folder).as_posix()):
+        raise ModelLoadError(f"{path} is not the file that {folder / SUMS} tells of: install leed_hub anew.")
+
+
+def sha256(path: Path) -> str:
+    """The sum of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sums.get(path.relative_to(folder).as_posix()):
-            raise ModelLoadError(f"{path} is not the file that {folder / SUMS} tells of: install leed_hub anew.")
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json_object(path: Path) -> dict:

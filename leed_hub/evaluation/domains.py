@@ -100,33 +100,24 @@ class Domains(Evaluation):
     def look_up(self, editor: Any) -> dict:
         """Photographs' expressions among posed renders of other persons."""
         persons = set(self.person or ())
-        parts = {}
-        for split in ("posed", "photographs"):
-            rows = corpus_rows("rendered_people", self.people_dir, split)
-            people = rows["persons"][:]
-            kept = [row for row, expression in enumerate(rows["expression_id"][:]) if expression >= 0]
-            if split == "photographs" and persons:
-                kept = [row for row in kept if persons & set(people[row])]
-            parts[split] = rows.select(kept)
-        posed, photographs = parts["posed"], parts["photographs"]
-        rows_of_expression: dict[int, list[int]] = {}
-        posed_subjects = posed["subject"][:]
-        for row, expression in enumerate(posed["expression_id"][:]):
-            rows_of_expression.setdefault(expression, []).append(row)
-        queries: list[int] = []  # rows of photographs, one an expression
-        right: dict[int, int] = {}  # expression -> row of posed
-        subjects = photographs["subject"][:]
-        for row, expression in enumerate(photographs["expression_id"][:]):
-            candidates = rows_of_expression.get(expression, ())
-            others = [other for other in candidates if posed_subjects[other] != subjects[row]]
-            if others and expression not in right:
-                right[expression] = others[0]
-                queries.append(row)
-        if not queries:
+        posed, photographs = (
+            corpus_rows("rendered_people", self.people_dir, split) for split in ("posed", "photographs")
+        )
+        wearers: dict[int, list[tuple[int, str]]] = {}  # expression -> (row, person) of posed renders
+        for row, (expression, person) in enumerate(zip(posed["expression_id"], posed["subject"], strict=True)):
+            wearers.setdefault(expression, []).append((row, person))
+        found_rows: dict[int, tuple[int, int]] = {}  # expression -> rows of a photograph and of another person's render
+        columns = (photographs[name] for name in ("expression_id", "subject", "persons"))
+        for row, (expression, person, people) in enumerate(zip(*columns, strict=True)):
+            others = [render for render, other in wearers.get(expression, ()) if other != person]
+            is_meant = expression >= 0 and (not persons or bool(persons & set(people)))
+            if others and is_meant and expression not in found_rows:
+                found_rows[expression] = row, others[0]
+        if not found_rows:
             whom = ", ".join(sorted(persons)) or "anyone"
             raise CorpusError(f"The rendered people hold no photograph to look up of {whom}.")
-        shown = photographs.select([queries[place] for place in drawn_rows(len(queries), self.limit).tolist()])
-        gallery = posed.select([right[expression] for expression in shown["expression_id"][:]])
+        pairs = torch.tensor(list(found_rows.values()))[drawn_rows(len(found_rows), self.limit)]
+        shown, gallery = photographs.select(pairs[:, 0].tolist()), posed.select(pairs[:, 1].tolist())
         asked, found = (
             F.normalize(encode_pictures(self, editor, rows["image"], ("expression_code",))["expression_code"], dim=1)
             for rows in (shown, gallery)

@@ -166,12 +166,7 @@ class ExpressionEncoderModel(
         if config.backbone == "small":
             self.shared, shared_channels = SmallBackbone(config.channels, config.widths), config.widths[2]
         else:
-            import timm  # here, for it takes seconds and the small network does without
-
-            # `pretrained` stays False: a load must not download; see `load_backbone_weights` for a pretrained start.
-            self.shared = timm.create_model(
-                config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=False
-            )
+            self.shared = _timm_backbone(config)
             shared_channels = cast(int, self.shared.num_features)
         branch_width, classes = config.widths[3], len(config.labels)
         self.expression_branch = Branch(shared_channels, branch_width, config.code_dim)
@@ -217,9 +212,12 @@ def load_backbone_weights(model: ExpressionEncoderModel, **timm_options) -> None
     config = model.config
     if config.backbone == "small":
         raise ConfigError("backbone 'small' has no pretrained weights; name a timm model instead.")
-    import timm
+    model.shared.load_state_dict(_timm_backbone(config, pretrained=True, **timm_options).state_dict())
 
-    pretrained = timm.create_model(
-        config.backbone, in_chans=config.channels, num_classes=0, global_pool="", pretrained=True, **timm_options
-    )
-    model.shared.load_state_dict(pretrained.state_dict())
+
+def _timm_backbone(config: ExpressionEncoderConfig, *, pretrained: bool = False, **options) -> nn.Module:
+    """Only `load_backbone_weights` asks for pretrained weights: a load must not download."""
+    import timm  # here, for it takes seconds and the small network does without
+
+    options |= {"in_chans": config.channels, "num_classes": 0, "global_pool": ""}
+    return timm.create_model(config.backbone, pretrained=pretrained, **options)

@@ -4,7 +4,6 @@ A checkpoint is a folder `step_NNNNNNNN`. Each process writes tensors as safeten
 ever unpickled; `complete.json`, written last, says what made it and holds the sums of all files.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from leed_hub.errors import ConfigError, LeedHubError
-from leed_hub.hub import first_line
+from leed_hub.hub import first_line, sha256
 from leed_hub.models.hub_mixin import HubModel
 
 COMPLETE = "complete.json"  # written last: a checkpoint without it was cut off
@@ -139,7 +138,7 @@ def save_checkpoint(
         )
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            sums = {path.name: _sum(path) for path in sorted(unfinished.iterdir())}
+            sums = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
             made = {"step": step, "processes": accelerator.num_processes, "run": run, "sha256": sums}
             (unfinished / COMPLETE).write_text(json.dumps(made, indent=2) + "\n")
             if final.exists():  # broken, or it would have been gone on from
@@ -164,7 +163,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
             made = json.loads((path / COMPLETE).read_text())
             for rank in range(made["processes"]):
                 for name in (f"process_{rank}.json", f"process_{rank}.safetensors"):
-                    if _sum(path / name) != made["sha256"][name]:
+                    if sha256(path / name) != made["sha256"][name]:
                         raise ValueError(f"{name} is not what was written")
             found = Checkpoint(path, made["step"], made["processes"], made["run"])
         except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -258,11 +257,6 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, t
             yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
     elif before != now:
         yield name, (before, now)
-
-
-def _sum(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

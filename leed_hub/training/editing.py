@@ -4,7 +4,8 @@
 `EditingStep`, a row of the table and a weight in `EditingLosses`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -250,19 +251,14 @@ class EditingTask:
         return terms
 
 
-class _held_still:
+@contextmanager
+def _held_still(network: nn.Module) -> Iterator[None]:
     """Within it a network gives gradient to its inputs only, so there is nothing to distribute."""
-
-    def __init__(self, network: nn.Module | None):
-        self.parameters = [] if network is None else list(network.parameters())
-
-    def __enter__(self) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *_) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
 
 
 def neutral_share(displacement: Tensor, is_neutral: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ def test_checkpoints_of_pickles_are_refused_and_nothing_in_them_runs(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("write", ["save_file", "_sum", "os.replace"])
+@pytest.mark.parametrize("write", ["save_file", "sha256", "os.replace"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_save_that_fails_anywhere_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch, write, error):
     save(tmp_path, 1)
