@@ -4,7 +4,8 @@
 
 A pipeline is called as a user would call it, so any other editor or recogniser that answers the same calls can be
 measured beside ours. Only what lies inside an editor (its codes, the steps between two strengths) is read from its
-network, by `editor.model.encode` and `decode`.
+network: it has `device` and `model`, whose `config.image_size` is the side of a crop, and whose `encode` and `decode`
+take batches (B, 3, S, S) in [-1, 1].
 """
 
 import importlib

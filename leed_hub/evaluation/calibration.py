@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError, ModelLoadError
-from leed_hub.evaluation.card import write_text
 from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation
 from leed_hub.evaluation.evaluation import CardRows
+from leed_hub.media.files import write_text
 from leed_hub.metrics import fit_temperature, recognition_scores
 from leed_hub.models.checkpoint import described, files_of_folder, read_config
 from leed_hub.models.expression_encoder import ExpressionEncoderConfig, ExpressionEncoderModel

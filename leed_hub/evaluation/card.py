@@ -7,18 +7,16 @@ from pathlib import Path
 
 from leed_hub.evaluation import EVALUATIONS, evaluation_class
 from leed_hub.hub import CARD
-from leed_hub.media.files import atomic_path
+from leed_hub.media.files import write_text
 from leed_hub.models.card import CardFacts
 from leed_hub.models.hub_mixin import HubModel
 
 
 def record_in_card(model: HubModel, folder: str | os.PathLike, numbers: dict) -> None:
-    """Write a result's main numbers into a saved model's card, in place of older ones of the same name and data.
+    """Write the main numbers of `Evaluation.run` into a model's card, in place of older ones of the same name and data.
 
     Args:
         model: the network that was measured, as loaded from `folder`.
-        folder: where it is saved.
-        numbers: what `Evaluation.run` returned.
     Raises:
         ModelLoadError: if the folder has no card that leed_hub wrote.
     """
@@ -37,9 +35,3 @@ def write_json(numbers: dict, path: str | os.PathLike) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text, or leave the file as it was."""
-    with atomic_path(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")

@@ -85,7 +85,7 @@ class RecognizerEvaluation(CorpusEvaluation):
     mirrored: Annotated[bool, "Average the logits of each crop and its mirror image."] = False
 
     def scored_rows(self, recognizer: Any) -> tuple[Any, Tensor, dict]:
-        """The split's rows of the recogniser's classes, see `rows_of_classes_in`."""
+        """`rows_of_classes_in` of the split and the recogniser's classes."""
         return rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
 
     def predict(self, reader: CorpusReader, rows: Any, description: str = "Predicting") -> dict[str, Any]:

@@ -22,9 +22,7 @@ class Disentanglement(Evaluation):
     """Probe an editor's codes for person and expression on rendered persons it never saw.
 
     Codes: `expression_code` e, `displacement` d = z - z_n, `neutral_point` z_n. Every probe is a fresh one: linear,
-    two-layer and, where it is cross-validated, ridge; the single numbers are those of the most accurate probe. The
-    editor has `device` and `model`, whose `config.image_size` is the side of a crop and whose `encode` gives the three
-    codes of a batch (B, 3, S, S) in [-1, 1].
+    two-layer and, where it is cross-validated, ridge; the single numbers are those of the most accurate probe.
 
     Results: all in 0..1:
         `person_from_expression_code`, `person_from_displacement`, `person_from_neutral_point`, `person_chance`:

@@ -20,8 +20,7 @@ class Domains(Evaluation):
     """Probe an editor's codes for photograph or render, and look photographs' expressions up among renders.
 
     An editor that encodes photographs and renders differently passes measures on either and transfers nothing between
-    them. The editor has `device` and `model`, whose `config.image_size` is the side of a crop and whose `encode` gives
-    the codes of a batch (B, 3, S, S) in [-1, 1].
+    them.
 
     Results:
         `domain_from_expression_code`, `domain_from_neutral_point`: balanced accuracy with which the best of several

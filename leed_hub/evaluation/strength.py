@@ -24,8 +24,7 @@ class Strength(Evaluation):
 
     Whole pictures are edited at strength 0. Scaling and mixing are measured on the network's own crops, before they
     are pasted back and rounded to whole levels, in which a small step would be lost. The editor is called as
-    `editor(source, None, 0.0, detector="none")`, whose result has `.image`; it has `device` and `model` with
-    `config.image_size`, `encode` and `decode`.
+    `editor(source, None, 0.0, detector="none")`, whose result has `.image`.
 
     Results:
         `error_ratio_strength_zero`, `error_ratio_strength_zero_interval`, `unchanged_error_strength_zero`: those of

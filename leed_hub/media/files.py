@@ -25,6 +25,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text, or leave the file as it was."""
+    with atomic_path(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
 def check_output(output: str | os.PathLike, *sources: object) -> None:
     """Refuse an output that is one of the files it is made from, under whatever name.
 

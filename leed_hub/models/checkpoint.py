@@ -10,7 +10,7 @@ import torch
 from packaging.version import Version
 from safetensors import SafetensorError
 from safetensors.torch import load_model
-from torch import Tensor, nn
+from torch import nn
 
 from leed_hub import __version__
 from leed_hub.errors import ConfigError, ModelLoadError
@@ -117,12 +117,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise ModelLoadError(f"{path} lacks {_some(missing)}, which {CONFIG} asks for.")
     if unexpected:
         raise ModelLoadError(f"{path} holds {_some(unexpected)}, for which {CONFIG} has no place.")
-    if spoilt := [name for name, value in model.state_dict().items() if not _is_finite(value)]:
+    if spoilt := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
         raise ModelLoadError(f"{path} has NaN or infinite numbers in {_some(spoilt)}; use an earlier checkpoint.")
-
-
-def _is_finite(value: Tensor) -> bool:
-    return not value.is_floating_point() or bool(torch.isfinite(value).all())
 
 
 def _some(names: list[str] | set[str]) -> str:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.hub import CONTROLS, first_line
-from leed_hub.media.files import atomic_path
+from leed_hub.media.files import write_text
 from leed_hub.models.leed import LEEDConfig, LEEDOutput, composed, mixed
 
 NEUTRAL = "neutral"
@@ -75,8 +75,7 @@ class Expression:
             "mouth_strength": self.mouth_strength,
             "eyes_strength": self.eyes_strength,
         }
-        with atomic_path(path) as unfinished:
-            unfinished.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_text(Path(path), json.dumps(values, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -137,8 +136,7 @@ class Controls:
             "r2": self.r2,
             "radius": self.radius,
         }
-        with atomic_path(Path(folder) / CONTROLS) as unfinished:
-            unfinished.write_text(json.dumps(values) + "\n", encoding="utf-8")
+        write_text(Path(folder) / CONTROLS, json.dumps(values) + "\n")
 
     @classmethod
     def load(cls, path: Path, dim: int) -> Self:

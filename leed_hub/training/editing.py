@@ -208,13 +208,11 @@ class EditingTask:
             terms = {
                 name: term(seen)
                 for name, term in TERMS.items()
-                if (weights[name] or name in ALWAYS) and step >= self._start(name)
+                if (weights[name] or name in ALWAYS)
+                and (name not in STARTS or step >= getattr(self.losses, STARTS[name]))
             }
         terms["loss"] = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return terms, output.edit.edited.detach()
-
-    def _start(self, term: str) -> int:
-        return getattr(self.losses, STARTS[term]) if term in STARTS else 0
 
     def discriminator_losses(self, batch: dict[str, Tensor], edited: Tensor, step: int) -> dict[str, Tensor]:
         """The discriminators' own terms and their sum `loss`; empty while none is in use. `edited` is this step's."""

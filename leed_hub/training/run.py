@@ -11,7 +11,7 @@ from leed_hub.data import CORPORA, corpus_kind
 from leed_hub.data.fingerprint import corpus_fingerprint
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.hub import CARD, download_files
-from leed_hub.media.files import atomic_path
+from leed_hub.media.files import write_text
 from leed_hub.models.card import CardFacts
 from leed_hub.training.config import CorpusEntry, TrainConfig
 
@@ -60,8 +60,7 @@ def run_record(config: TrainConfig, command: str, corpora: dict[str, str]) -> di
 
 def write_record(folder: Path, run: dict[str, Any]) -> None:
     """Write it into a run's folder."""
-    with atomic_path(folder / RUN) as unfinished:
-        unfinished.write_text(json.dumps(run, indent=2) + "\n")
+    write_text(folder / RUN, json.dumps(run, indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
