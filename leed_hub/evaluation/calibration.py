@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from leed_hub.errors import ConfigError, ModelLoadError
-from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation
+from leed_hub.evaluation.corpus_reader import RecognizerEvaluation
 from leed_hub.evaluation.evaluation import CardRows
 from leed_hub.media.files import write_text
 from leed_hub.metrics import fit_temperature, recognition_scores
@@ -50,8 +50,7 @@ class Calibration(RecognizerEvaluation):
         return super().load()
 
     def measure(self, recognizer: Any) -> dict:
-        reader = CorpusReader(recognizer, detector=self.detector, mirrored=self.mirrored)
-        rows, labels, unmatched = self.scored_rows(recognizer)
+        reader, rows, labels, unmatched = self.scored_rows(recognizer)
         logits = self.predict(reader, rows)["logits"]
         factor = fit_temperature(logits, labels)
 

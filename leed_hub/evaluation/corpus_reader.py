@@ -84,9 +84,10 @@ class RecognizerEvaluation(CorpusEvaluation):
     detector: CropDetector = "none"
     mirrored: Annotated[bool, "Average the logits of each crop and its mirror image."] = False
 
-    def scored_rows(self, recognizer: Any) -> tuple[Any, Tensor, dict]:
-        """`rows_of_classes_in` of the split and the recogniser's classes."""
-        return rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
+    def scored_rows(self, recognizer: Any) -> tuple[CorpusReader, Any, Tensor, dict]:
+        """What reads the split, and `rows_of_classes_in` of it and the recogniser's classes."""
+        reader = CorpusReader(recognizer, detector=self.detector, mirrored=self.mirrored)
+        return reader, *rows_of_classes_in(self.corpus, self.data_dir, self.split, recognizer.labels, self.limit)
 
     def predict(self, reader: CorpusReader, rows: Any, description: str = "Predicting") -> dict[str, Any]:
         """All rows cropped and seen: what `CorpusReader.predict` gives, (N, ...) each."""

@@ -54,8 +54,7 @@ class Recognition(RecognizerEvaluation):
             raise ValueError(
                 f"Recognition expected a probe_split other than the split it tests, got {self.split} twice."
             )
-        reader = CorpusReader(recognizer, detector=self.detector, mirrored=self.mirrored)
-        rows, labels, unmatched = self.scored_rows(recognizer)
+        reader, rows, labels, unmatched = self.scored_rows(recognizer)
         test = self.predict(reader, rows)
         lacking = torch.tensor([name in unmatched["classes_lacking"] for name in recognizer.labels])
         result: dict[str, Any] = {

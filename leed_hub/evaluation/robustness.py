@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from leed_hub.evaluation.corpus_reader import CorpusReader, RecognizerEvaluation, whole_crop
+from leed_hub.evaluation.corpus_reader import RecognizerEvaluation, whole_crop
 from leed_hub.evaluation.corruptions import CORRUPTIONS
 from leed_hub.evaluation.evaluation import CardRows
 from leed_hub.evaluation.rows import batches
@@ -35,8 +35,7 @@ class Robustness(RecognizerEvaluation):
     )
 
     def measure(self, recognizer: Any) -> dict:
-        reader = CorpusReader(recognizer, detector=self.detector, mirrored=self.mirrored)
-        rows, labels, unmatched = self.scored_rows(recognizer)
+        reader, rows, labels, unmatched = self.scored_rows(recognizer)
         predicted: dict[str, list] = {name: [] for name in ("clean", *CORRUPTIONS)}
         for pictures in batches(self, rows["image"], "Predicting"):
             crops = [whole_crop(reader.crop(picture), recognizer.cropper.size) for picture in pictures]
