@@ -229,9 +229,7 @@ def _tilt(points: np.ndarray) -> float:
 
 def _moved_back(face: Face, scale: float, shift: tuple[float, float]) -> Face:
     """A face of a `_cut`, in coordinates of the picture it was cut from."""
-    x0, y0, x1, y1 = face.box
-    (x0, y0), (x1, y1) = ((np.array([[x0, y0], [x1, y1]]) - shift) / scale).tolist()
-    return replace(face, box=(x0, y0, x1, y1), points=((face.points - shift) / scale).astype(np.float32))
+    return _mapped(face, lambda points: (points - shift) / scale)
 
 
 def _turned_back(face: Face, shape: tuple[int, ...], quarters: int) -> Face:
@@ -239,17 +237,17 @@ def _turned_back(face: Face, shape: tuple[int, ...], quarters: int) -> Face:
     middle = (np.array(shape[1::-1]) - 1) / 2
     turned_middle = middle[::-1] if quarters % 2 else middle
     turn = np.linalg.matrix_power([[0, 1], [-1, 0]], quarters)  # of row vectors (x, y), y downwards
-
-    def back(points: np.ndarray) -> np.ndarray:
-        return (points - turned_middle) @ turn + middle
-
-    corners = back(np.reshape(face.box, (2, 2)))
-    box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-    return replace(face, box=box, points=back(face.points).astype(np.float32))
+    return _mapped(face, lambda points: (points - turned_middle) @ turn + middle)
 
 
 def _mirrored(face: Face, width: int) -> Face:
     """A face of the mirrored picture, `width` pixels wide, as the picture itself shows it."""
-    x0, y0, x1, y1 = face.box
-    points = face.points[_MIRRORED] * np.array([-1, 1], np.float32) + np.array([width - 1, 0], np.float32)
-    return replace(face, box=(width - 1 - x1, y0, width - 1 - x0, y1), points=points)
+    face = replace(face, points=face.points[_MIRRORED])
+    return _mapped(face, lambda points: points * (-1, 1) + (width - 1, 0))
+
+
+def _mapped(face: Face, back: Callable[[np.ndarray], np.ndarray]) -> Face:
+    """A face whose points, and its box' corners, (N, 2) each, lie elsewhere."""
+    corners = back(np.reshape(face.box, (2, 2)))
+    box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+    return replace(face, box=box, points=back(face.points).astype(np.float32))
