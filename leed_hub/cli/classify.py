@@ -3,9 +3,9 @@
 import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,6 @@ from leed_hub.errors import ConfigError
 
 if TYPE_CHECKING:
     from leed_hub.pipelines.batch import PicturePrediction
-    from leed_hub.pipelines.recognizer import ExpressionRecognizer
 
 
 class Format(StrEnum):
@@ -47,7 +46,7 @@ def classify(
     A picture that cannot be read is reported and skipped; if it was named itself, the exit code is 2.
     """
     with plain_errors():
-        from leed_hub.pipelines.batch import find_pictures
+        from leed_hub.pipelines.batch import classify_many, find_pictures
         from leed_hub.pipelines.recognizer import ExpressionRecognizer
         from leed_hub.pipelines.tables import PictureTable, continued_table
 
@@ -57,74 +56,67 @@ def classify(
             sys.stdout.reconfigure(errors="surrogateescape")  # a file name may hold bytes that are no text
         pictures = list(dict.fromkeys(find_pictures(images)))
         recognizer = ExpressionRecognizer.from_pretrained(model, detector=detector)
-        count = PredictionCount(batch_size, workers, named=frozenset(images))
+
+        def write_all(pictures: Sequence[Any], write: Callable, *, shows_bar: bool = True) -> Counter:
+            predictions: Any = classify_many(recognizer, pictures, batch_size=batch_size, workers=workers)
+            with (
+                progress_bar("Pictures", is_shown=shows_bar and len(pictures) > 1) as on_progress,
+                closing(predictions),
+            ):
+                return write_and_count(predictions, write, set(images), lambda done: on_progress(done, len(pictures)))
+
         if output:
             with continued_table(output, recognizer.labels, pictures) as (table, left):
-                count.classify(recognizer, left, table.write)
+                count = write_all(left, table.write)
             held = f"; {len(pictures) - len(left)} were in it already" if len(left) < len(pictures) else ""
-            print(f"Wrote {shown(output)} ({count}{held}).")
+            print(f"Wrote {shown(output)} ({in_words(count)}{held}).")
         elif output_format is Format.csv:
             table = PictureTable(sys.stdout, recognizer.labels)
-            count.classify(recognizer, pictures, table.write, shows_bar=not sys.stdout.isatty())
+            count = write_all(pictures, table.write, shows_bar=not sys.stdout.isatty())
         else:
             rows: list[dict] = []
-            count.classify(recognizer, pictures, lambda prediction: rows.extend(printed_rows(prediction)))
+            count = write_all(pictures, lambda prediction: rows.extend(printed_rows(prediction)))
             print_rows(rows, output_format)
-        if len(pictures) > 1 and (count.unreadable or count.without_face) and not output:
-            print(f"{count}.", file=sys.stderr)
-        if count.has_failed:
+        if len(pictures) > 1 and (count["unreadable"] or count["without a face"]) and not output:
+            print(f"{in_words(count)}.", file=sys.stderr)
+        if count["failed"]:
             raise typer.Exit(2)
 
 
-@dataclass
-class PredictionCount:
-    """What `classify` has seen so far; `named` are the paths on the command line, for which an error matters more."""
+def write_and_count(
+    predictions: Iterable["PicturePrediction"],
+    write: Callable[["PicturePrediction"], None],
+    named: set[Path],
+    on_progress: Callable[[int], None],
+) -> Counter:
+    """Pass each prediction to `write`, and report on stderr what could not be read.
 
-    batch_size: int
-    workers: int
-    named: frozenset[Path]
-    pictures: int = 0
-    faces: int = 0
-    without_face: int = 0
-    unreadable: int = 0
-    has_failed: bool = False
+    Args:
+        named: the paths on the command line, for which an error matters more.
+    """
+    count: Counter = Counter()
+    for prediction in predictions:
+        write(prediction)
+        count.update(pictures=1, faces=len(prediction.faces))
+        picture: Any = prediction.picture
+        is_named = picture in named
+        if prediction.error:
+            count.update({"unreadable": 1, "failed": is_named})
+            whose = "Error" if is_named else f"Left out {shown(picture)}"
+            print(f"{whose}: {shown(prediction.error)}", file=sys.stderr)
+        elif not prediction.faces:
+            count["without a face"] += 1
+            if is_named:
+                print(f"{shown(picture.name)}: no face found.", file=sys.stderr)
+        on_progress(count["pictures"])
+    return count
 
-    def __str__(self) -> str:
-        text = f"{self.pictures} picture{'s' * (self.pictures != 1)}, {self.faces} face{'s' * (self.faces != 1)}"
-        failures = {"without a face": self.without_face, "unreadable": self.unreadable}
-        return text + "".join(f", {number} {what}" for what, number in failures.items() if number)
 
-    def classify(
-        self,
-        recognizer: "ExpressionRecognizer",
-        pictures: Sequence[Any],
-        write: Callable[["PicturePrediction"], None],
-        *,
-        shows_bar: bool = True,
-    ) -> None:
-        """Classify the pictures, pass each prediction to `write`, and report on stderr what could not be read."""
-        from leed_hub.pipelines.batch import classify_many
-
-        predictions: Any = classify_many(recognizer, pictures, batch_size=self.batch_size, workers=self.workers)
-        with (
-            progress_bar("Pictures", is_shown=shows_bar and len(pictures) > 1) as on_progress,
-            closing(predictions),
-        ):
-            for prediction in predictions:
-                write(prediction)
-                self.pictures += 1
-                self.faces += len(prediction.faces)
-                if prediction.error and prediction.picture in self.named:
-                    self.unreadable, self.has_failed = self.unreadable + 1, True
-                    print(f"Error: {shown(prediction.error)}", file=sys.stderr)
-                elif prediction.error:
-                    self.unreadable += 1
-                    print(f"Left out {shown(prediction.picture)}: {shown(prediction.error)}", file=sys.stderr)
-                elif not prediction.faces:
-                    self.without_face += 1
-                    if prediction.picture in self.named:
-                        print(f"{shown(prediction.picture.name)}: no face found.", file=sys.stderr)
-                on_progress(self.pictures, len(pictures))
+def in_words(count: Counter) -> str:
+    """What `write_and_count` has counted."""
+    seen = [f"{count[what]} {what.removesuffix('s') if count[what] == 1 else what}" for what in ("pictures", "faces")]
+    failures = [f"{count[what]} {what}" for what in ("without a face", "unreadable") if count[what]]
+    return ", ".join(seen + failures)
 
 
 def printed_rows(prediction: "PicturePrediction") -> list[dict]:
