@@ -13,24 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leed_hub.losses.adversarial import hinge_discriminator_loss, hinge_generator_loss, r1_penalty
-from leed_hub.losses.disentanglement import (
-    contrastive_loss,
-    info_nce_loss,
-    mutual_expression_information_loss,
-    scatter_share,
-    siamese_loss,
-)
-from leed_hub.losses.reconstruction import (
-    changed_region,
-    flow_total_variation,
-    gradient_l1,
-    landmark_distance,
-    landmark_flow_loss,
-    mask_sparsity,
-    pyramid_l1,
-    weighted_l1,
-)
+from leed_hub.losses import adversarial, disentanglement, reconstruction
 from leed_hub.models.config import checked_config
 from leed_hub.models.leed import LEEDTrainingOutput
 
@@ -109,7 +92,7 @@ class EditingStep:
     @cached_property
     def weight(self) -> Tensor:
         """How much each pixel of an edit counts, (E, 1, H, W) in 0..1; nothing where no target is known."""
-        changed = changed_region(self.pictures("source"), self.target).float()
+        changed = reconstruction.changed_region(self.pictures("source"), self.target).float()
         unchanged = self.losses.unchanged_weight
         return (unchanged + (1 - unchanged) * changed) * self.batch["has_target"][:, None, None, None]
 
@@ -127,23 +110,25 @@ class EditingStep:
 def _geometry(step: EditingStep) -> Tensor:
     output, has_target, points = step.output, step.batch["has_target"], step.batch["landmarks"]
     return (
-        landmark_distance(output.landmarks, points)
-        + landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"])
-        + landmark_distance(output.edited_landmarks[has_target], points[step.batch["target"][has_target]])
+        reconstruction.landmark_distance(output.landmarks, points)
+        + reconstruction.landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"])
+        + reconstruction.landmark_distance(
+            output.edited_landmarks[has_target], points[step.batch["target"][has_target]]
+        )
     ) / 3
 
 
 def _landmarks(step: EditingStep) -> Tensor:
     has_target, points = step.batch["has_target"], step.batch["landmarks"]
     source, target = (points[step.batch[role][has_target]] for role in ("source", "target"))
-    return landmark_flow_loss(step.output.edit.flow[has_target], source, target)
+    return reconstruction.landmark_flow_loss(step.output.edit.flow[has_target], source, target)
 
 
 def _information(step: EditingStep) -> Tensor:
     # d is detached: shrinking it would raise the likelihood without any information.
     displacement = _unit_scale(step.output.faces.displacement.detach())
     mean, log_variance = step.output.posterior
-    return mutual_expression_information_loss(displacement, mean.float(), log_variance.float())
+    return disentanglement.mutual_expression_information_loss(displacement, mean.float(), log_variance.float())
 
 
 def _siamese(step: EditingStep) -> Tensor:
@@ -154,27 +139,27 @@ def _siamese(step: EditingStep) -> Tensor:
     edited, reference, source = step.discriminators({"siamese": pictures})["siamese"].chunk(3)
     differs = step.batch["has_target"][asked]
     margin = step.losses.siamese_margin
-    return siamese_loss(edited[asked], reference[asked].detach(), source[asked], differs, margin)
+    return disentanglement.siamese_loss(edited[asked], reference[asked].detach(), source[asked], differs, margin)
 
 
 def _adversarial(step: EditingStep) -> Tensor:
     logits = step.discriminators({"discriminator": step.output.edit.edited})["discriminator"]
-    return hinge_generator_loss(logits.float())
+    return adversarial.hinge_generator_loss(logits.float())
 
 
 TERMS: dict[str, Callable[[EditingStep], Tensor]] = {
-    "pixels": lambda step: pyramid_l1(step.output.edit.edited, step.target, step.weight),
-    "edges": lambda step: gradient_l1(step.output.edit.edited, step.target, step.weight),
-    "color": lambda step: weighted_l1(step.output.edit.color, step.target, step.weight),
+    "pixels": lambda step: reconstruction.pyramid_l1(step.output.edit.edited, step.target, step.weight),
+    "edges": lambda step: reconstruction.gradient_l1(step.output.edit.edited, step.target, step.weight),
+    "color": lambda step: reconstruction.weighted_l1(step.output.edit.color, step.target, step.weight),
     "geometry": _geometry,
     "landmarks": _landmarks,
     "neutral": lambda step: neutral_share(step.output.faces.displacement.float(), step.batch["is_neutral"]),
     "information": _information,
-    "info_nce": lambda step: info_nce_loss(step.code, step.batch["expression"], step.batch["person"]),
-    "same_neutral": lambda step: scatter_share(step.neutral_point, step.batch["setup"]),
-    "same_expression": lambda step: scatter_share(step.code, step.batch["expression"]),
-    "smooth": lambda step: flow_total_variation(step.output.edit.flow),
-    "sparse": lambda step: mask_sparsity(step.output.edit.mask),
+    "info_nce": lambda step: disentanglement.info_nce_loss(step.code, step.batch["expression"], step.batch["person"]),
+    "same_neutral": lambda step: disentanglement.scatter_share(step.neutral_point, step.batch["setup"]),
+    "same_expression": lambda step: disentanglement.scatter_share(step.code, step.batch["expression"]),
+    "smooth": lambda step: reconstruction.flow_total_variation(step.output.edit.flow),
+    "sparse": lambda step: reconstruction.mask_sparsity(step.output.edit.mask),
     "siamese": _siamese,
     "adversarial": _adversarial,
 }
@@ -236,15 +221,15 @@ class EditingTask:
             paired = batch["has_target"] & (batch["strength"].squeeze(1) > 0)
             # Without a pair in the batch the sum over none keeps the embedding in the graph.
             terms["siamese_pairs"] = (
-                contrastive_loss(target[paired], reference[paired], source[paired], w.siamese_margin)
+                disentanglement.contrastive_loss(target[paired], reference[paired], source[paired], w.siamese_margin)
                 if paired.any()
                 else target[paired].sum()
             )
         if "discriminator" in inputs:
             real_logits, fake_logits = answers["discriminator"].float().chunk(2)
-            terms["discriminator"] = hinge_discriminator_loss(real_logits, fake_logits)
+            terms["discriminator"] = adversarial.hinge_discriminator_loss(real_logits, fake_logits)
             if w.r1:
-                terms["discriminator"] = terms["discriminator"] + w.r1 / 2 * r1_penalty(real_logits, real)
+                terms["discriminator"] = terms["discriminator"] + w.r1 / 2 * adversarial.r1_penalty(real_logits, real)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         return terms
 
