@@ -329,7 +329,8 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.posterior = GaussianHead(e, z, z)
         self.to_landmarks = nn.Linear(z, 2 * config.landmarks)
         self.decoder = FaceDecoder(config)
-        self.register_buffer("paintable", paint_window(config), persistent=False)
+        with torch.device("cpu"):  # computed on "meta", see `check_room`, it would load torch's compiler
+            self.register_buffer("paintable", paint_window(config), persistent=False)
 
     def encode(self, images: Tensor) -> FaceEncoding:
         """Read faces: (B, 3, H, W) in [-1, 1] -> `FaceEncoding`."""
@@ -411,8 +412,7 @@ def paint_window(config: LEEDConfig) -> Tensor:
     cannot close keeps a face's skin whatever the decoder paints. Photographs of one person differ in hair and
     background too, and a decoder taught by pairs of them would paint there.
     """
-    x, y = torch.tensor(config.template).view(4, 2).T  # eyes, mouth corners
-    points = torch.stack([x, y], dim=1)
+    points = torch.tensor(config.template).view(4, 2)  # eyes, mouth corners
     eyes, mouth = points[:2].mean(dim=0), points[2:].mean(dim=0)
     height = (mouth - eyes).norm()
     places = (torch.arange(config.image_size) + 0.5) / config.image_size
