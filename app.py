@@ -8,6 +8,7 @@ and never leave the machine that runs it.
 """
 
 import atexit
+import ctypes
 import os
 import shutil
 import signal
@@ -945,6 +946,15 @@ def keep_files_for_the_session() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # otherwise nothing is done at the end
 
 
+def give_memory_back() -> None:
+    """Let what a picture took return to the system at once; by default glibc keeps it in heaps, one a thread, where
+    pictures of many sizes leave ever more holes."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-3, 2**18)  # M_MMAP_THRESHOLD, in bytes
+        libc.mallopt(-8, 2)  # M_ARENA_MAX
+
+
 def is_running(process: int) -> bool:
     """Whether there is a process of that number."""
     try:
@@ -968,6 +978,7 @@ def loaded(pipeline: type, name: str | None):
 def main() -> None:
     """Load the weights and serve the page."""
     keep_files_for_the_session()
+    give_memory_back()
     editor, editors = loaded(ExpressionEditor, os.environ.get("LEED_HUB_EDITOR"))
     recognizer, recognizers = loaded(ExpressionRecognizer, os.environ.get("LEED_HUB_RECOGNIZER"))
     demo = build_demo(editor, recognizer, editors + recognizers)

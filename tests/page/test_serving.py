@@ -15,12 +15,13 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
+import psutil
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import FaceFile, FaceImage, build_demo, loaded
+from app import FaceFile, FaceImage, build_demo, give_memory_back, loaded
 from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.media.provenance import is_marked_edited
 
@@ -199,6 +200,17 @@ def test_only_a_page_at_home_says_that_it_is_on_this_machine_alone(space, monkey
     demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained(), "A note.")
     heading = demo.config["components"][0]["props"]["value"]
     assert ("on this machine" in heading) != space and "A note." in heading
+
+
+def test_what_pictures_took_is_given_back_though_something_younger_stays():
+    memory = psutil.Process().memory_info
+    give_memory_back()
+    np.ones(2**24, np.uint8)  # by default, what is up to so large comes from the heap from then on
+    pictures = [(np.ones(2**20, np.uint8), bytes(2**16)) for _ in range(100)]
+    full = memory().rss
+    small = [small for _, small in pictures]
+    del pictures
+    assert len(small) == 100 and full - memory().rss > 90 * 2**20
 
 
 @pytest.mark.slow
