@@ -26,6 +26,7 @@ from typing import NamedTuple
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
+from gradio_client.utils import is_file_obj, is_file_obj_with_meta, traverse
 from PIL import Image
 
 from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
@@ -57,6 +58,7 @@ EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
 KEPT_S = 600  # pictures are deleted after that
 GONE = "Choose a photo to begin. Photos are deleted after ten minutes; choose yours again to go on."
+MISFIT = "This does not fit: files must be uploaded, and values be of the kind that the page shows."
 OWN = "own"  # the visitor's own expression, of a reference picture or a saved one
 NOTHING = "nothing"
 READ = "read"
@@ -102,35 +104,36 @@ THEME = gr.themes.Default().set(
 )
 
 
-class FaceImage(gr.Image):
-    """An upload that reaches us as the file it is: our own loader decodes it, upright and with metadata dropped.
+class Page(gr.Blocks):
+    """Takes no files but uploads, and answers what it cannot make sense of with a sentence, too."""
 
-    Only uploads are taken: gradio would fetch the address that a client gives in place of one.
-    """
+    async def preprocess_data(self, block_fn, inputs, *rest, **options):
+        def check(file: dict) -> None:  # gradio would fetch addresses, and open any file that does not say it is one
+            if "://" in file["path"]:
+                raise gr.Error("Upload the file; addresses are not read.", print_exception=False)
+            if not is_file_obj_with_meta(file):
+                raise gr.Error(MISFIT, print_exception=False)
+
+        try:
+            traverse(inputs, check, is_file_obj)
+            return await super().preprocess_data(block_fn, inputs, *rest, **options)
+        except gr.Error:
+            raise
+        except Exception as error:  # such as somebody's path, or a number for a picture
+            raise gr.Error(MISFIT, print_exception=False) from error
+
+
+class FaceImage(gr.Image):
+    """An upload that reaches us as the file it is: our own loader decodes it, upright and with metadata dropped."""
 
     is_template = True  # drawn by gradio's own image component
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path):
-        if "://" in str(url_or_file_path):
-            raise gr.Error("Upload the picture; addresses are not read.", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
-
     def preprocess(self, payload):
-        if payload and (payload.url or "").startswith("data:"):
-            raise gr.Error("Upload the picture; addresses are not read.", print_exception=False)
-        try:
-            return super().preprocess(payload)
-        except gr.Error:
-            raise
-        except Exception as error:
-            raise gr.Error("This file could not be read as an image.", print_exception=False) from error
+        return payload and payload.path
 
 
 def face_image(label: str, elem_id: str) -> FaceImage:
-    """An upload of our kind; without `image_mode=None` gradio would decode and save the file anew."""
     return FaceImage(
-        type="filepath",
-        image_mode=None,
         sources=["upload", "webcam", "clipboard"],
         label=label,
         elem_id=elem_id,
@@ -139,14 +142,9 @@ def face_image(label: str, elem_id: str) -> FaceImage:
 
 
 class FaceFile(gr.File):
-    """Uploads as the files they are, and only those: our own readers tell what is in them."""
+    """Uploads as the files they are: our own readers tell what is in them."""
 
     is_template = True
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path):
-        if "://" in str(url_or_file_path):
-            raise gr.Error("Upload the file; addresses are not read.", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload):
         """The path, or the paths; gradio would refuse all for one whose name has another ending."""
@@ -920,7 +918,7 @@ def read_tab(recognizer: ExpressionRecognizer, demo: gr.Blocks) -> None:
 def build_demo(editor: ExpressionEditor, recognizer: ExpressionRecognizer, note: str = "") -> gr.Blocks:
     """The page around two loaded pipelines; a note goes below its heading."""
     where = "" if os.environ.get("SPACE_ID") else ", on this machine alone"
-    with gr.Blocks(title="leed_hub", delete_cache=(KEPT_S // 2, KEPT_S // 2), analytics_enabled=False) as demo:
+    with Page(title="leed_hub", delete_cache=(KEPT_S // 2, KEPT_S // 2), analytics_enabled=False) as demo:
         gr.Markdown(f"# leed_hub\nEdit and read facial expressions{where}.\n\n{note}")
         consents = [photo_tab(editor, demo), video_tab(editor, demo), live_tab(editor, recognizer)]
         read_tab(recognizer, demo)

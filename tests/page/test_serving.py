@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import FaceFile, FaceImage, build_demo, give_memory_back, loaded
+from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded
 from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.media.provenance import is_marked_edited
 
@@ -125,18 +126,51 @@ def test_a_file_over_the_limit_is_refused(page):
     assert refused.value.code == 413
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "file:///etc/passwd", str(ROOT / "app.py")])
-def test_a_file_of_the_machine_is_neither_read_nor_served(path, page):
-    address = f"{page}/gradio_api/call/neutralize"
-    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    picture = json.dumps({"data": [photo, True, "largest"]}).encode()
-    event = json.loads(posted(address, picture, "application/json"))["event_id"]
+def called(page: str, name: str, *data) -> str:
+    """What is answered to a call without gradio's client."""
+    address = f"{page}/gradio_api/call/{name}"
+    event = json.loads(posted(address, json.dumps({"data": data}).encode(), "application/json"))["event_id"]
     with urllib.request.urlopen(f"{address}/{event}") as answer:
-        text = answer.read().decode()
-    assert text.startswith("event: error") and "root:" not in text and "Traceback" not in text
+        return answer.read().decode()
+
+
+UPLOADED = {"_type": "gradio.FileData"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../../../../etc/passwd", "file:///etc/passwd", str(ROOT / "tests/golden_edit.png")]
+)
+@pytest.mark.parametrize("claim", [{"meta": UPLOADED}, {"meta": {"_type": "?"}}, {}, {"url": "/gradio_api/file=a"}])
+def test_a_file_of_the_machine_is_neither_read_nor_served(claim, path, page):
+    file = {"path": path} | claim
+    for name, *data in (("neutralize", file, True), ("read", [file]), ("edit_video", file, None, 1, True)):
+        answer = called(page, name, *data)
+        assert answer.startswith("event: error") and ("addresses are not read" in answer or MISFIT in answer)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{page}/gradio_api/file={path}")
     assert refused.value.code == 403
+
+
+@pytest.mark.parametrize("photo", [5, "text", {"path": 5}, {"path": "a", "meta": 5}, [], [{}], True])
+def test_what_is_no_upload_is_answered_with_a_sentence(photo, page):
+    for name, *data in (("neutralize", photo, True), ("read", photo), ("edit_video", photo, None, 1, True)):
+        answer = called(page, name, *data)
+        assert answer.startswith("event: error") and (MISFIT in answer or "Please choose" in answer)
+
+
+def test_where_an_upload_lies_can_be_neither_guessed_nor_listed(page):
+    """Who knows the address of a file may fetch it while it is kept: it is as secret as the file's owner keeps it."""
+    head = b'--end\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    form = head + b"a face" + b"\r\n--end--\r\n"
+    (path,) = json.loads(posted(f"{page}/gradio_api/upload", form, "multipart/form-data; boundary=end"))
+    secret = Path(path).parent.name
+    assert len(secret) == 64 and secret != hashlib.sha256(b"a face").hexdigest()
+    with urllib.request.urlopen(f"{page}/gradio_api/file={path}") as answer:
+        assert answer.read() == b"a face"
+    for folder in (Path(path).parent, Path(path).parents[1]):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{page}/gradio_api/file={folder}")
+        assert refused.value.code == 403
 
 
 def test_no_picture_is_kept_or_offered_for_sharing(page):
@@ -148,35 +182,44 @@ def test_no_picture_is_kept_or_offered_for_sharing(page):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/face.png", "https://example.org/face.png"])
-@pytest.mark.parametrize("upload", [FaceImage, FaceFile])
-def test_an_address_in_place_of_an_upload_is_not_fetched(upload, url, page, monkeypatch):
-    fetched = []
+def test_an_address_in_place_of_an_upload_is_not_fetched(url, page):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.5)
         address = url.format(port=listener.getsockname()[1])
-        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
-        client = Client(page, verbose=False)
-        with pytest.raises(AppError, match="addresses are not read"):
-            if upload is FaceImage:
-                client.predict(file, None, 1.0, True, api_name="/edit")
-            else:
-                client.predict(file, None, 1.0, True, api_name="/edit_video")
+        for claim in ({"meta": UPLOADED}, {}):
+            file = {"path": address, "url": address} | claim
+            for name, *data in (("neutralize", file, True), ("read", [file]), ("edit_video", file, None, 1, True)):
+                assert "addresses are not read" in called(page, name, *data)
         with pytest.raises(TimeoutError):
-            fetched.append(listener.accept())
+            listener.accept()
+
+
+def test_no_part_of_the_page_fetches_an_address(monkeypatch):
+    """Not even those that only the page itself uses, but that a client can reach by their number."""
+    fetched = []
 
     async def fetch(url, cache_dir):
         fetched.append(url)
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
-    with pytest.raises(gr.Error, match="addresses are not read"):
-        asyncio.run(upload().async_move_resource_to_block_cache(address))
-    assert fetched == []
+    file = {"path": "https://example.org/a.png", "meta": UPLOADED}
+    demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained())
+    tried = set()
+    for function in demo.fns.values():
+        for place, part in enumerate(function.inputs):
+            if isinstance(part, gr.Image | gr.File | gr.UploadButton):
+                given = [None] * len(function.inputs)
+                given[place] = [file] if getattr(part, "file_count", "single") != "single" else file
+                with pytest.raises(gr.Error, match="addresses are not read"):
+                    asyncio.run(demo.preprocess_data(function, given, None))
+                tried.add(type(part))
+    assert tried == {gr.Image, gr.UploadButton, FaceImage, FaceFile} and fetched == []
 
 
 def test_a_picture_within_an_address_is_not_read(page, photographs):
     text = "data:image/png;base64," + base64.b64encode(photographs[0].read_bytes()).decode()
-    with pytest.raises(gr.Error, match="addresses are not read"):
-        FaceImage().preprocess(gr.data_classes.ImageData(url=text))
+    for file in ({"url": text}, {"url": text, "meta": UPLOADED}, {"url": text, "path": "", "meta": UPLOADED}):
+        assert called(page, "neutralize", file, True).startswith("event: error")
 
 
 @pytest.mark.parametrize("consent", ["false", "true", 1, [False], None])
