@@ -302,10 +302,13 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         shown = [(portrait.small, "all"), *((crop, str(number)) for number, crop in enumerate(crops, 1))]
         return gr.Gallery(shown, visible=len(crops) > 1)
 
-    def choose(path: str | None, event: gr.SelectData, consent: bool, strength: float, *wanted):
+    def clicked(event: gr.SelectData) -> FaceChoice:
         """The face that was clicked on: all of them come first."""
-        face = "all" if event.index == 0 else event.index - 1
-        return *opened(path, face, consent, strength, *wanted)[:3], gr.skip()
+        return "all" if event.index == 0 else event.index - 1
+
+    def choose(*given):
+        """As `opened`, while the faces to choose from stay."""
+        return opened(*given)[:3]
 
     def read_reference(path: str | None):
         """Whose expression is worn, of the visitor's own reference picture or saved expression."""
@@ -415,7 +418,7 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         return edit(photo, None, 0.0, consent, face, NEUTRAL)
 
     with gr.Tab("Photo"), gr.Row():
-        portrait, own = gr.State(None, time_to_live=KEPT_S), gr.State(None, time_to_live=KEPT_S)
+        portrait, own, chosen = (gr.State(None, time_to_live=KEPT_S) for _ in range(3))
         with gr.Column(scale=3, elem_classes="shown"):
             result = gr.ImageSlider(
                 show_label=False,
@@ -472,7 +475,10 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         seen = [portrait, result, note, faces]
         face = gr.Textbox("largest", visible=False)  # for clients
         photo.input(opened, [photo, face, consent, strength, *wanted], seen, trigger_mode="always_last", **quiet)
-        faces.select(choose, [photo, consent, strength, *wanted], seen, trigger_mode="always_last", **quiet)
+        # In two steps, as gradio would do the first of two quick clicks again in place of the last.
+        faces.select(clicked, None, chosen, trigger_mode="multiple", **quiet).then(
+            choose, [photo, chosen, consent, strength, *wanted], seen[:3], trigger_mode="always_last", **quiet
+        )
         for given, came in ((reference, reference.input), (load, load.upload)):
             came(read_reference, given, [own, expression, note], **quiet).then(draw, controls, [result, note], **quiet)
         for control in (consent, expression, strength, blend, share, eyes_from, mouth, eyes, *slides):

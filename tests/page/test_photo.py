@@ -146,16 +146,39 @@ def test_of_several_faces_the_visitor_chooses(browser_page, photographs, tmp_pat
         strong = (np.abs(after - before).max(axis=2) > 40)[:, : 2 * (after.shape[1] // 2)]
         return tuple(bool(half.sum() > 50) for half in np.hsplit(strong, 2))
 
-    seen = [None]
-    for number in (1, 2, 0):
-        view.wait_for_timeout(1500)  # the choice before this one is drawn
-        view.locator("#photo-faces button.thumbnail-item").nth(number).click()
-        for _ in range(150):
-            if (halves := halves_changed()) != seen[-1]:
-                break
-            view.wait_for_timeout(200)
-        seen.append(halves)
-    assert sorted(seen[1:3]) == [(False, True), (True, False)] and seen[3] == (True, True)
+    quickly = """numbers => numbers.forEach((number, i) => setTimeout(
+        () => document.querySelectorAll('#photo-faces button.thumbnail-item')[number].click(), 40 * i))"""
+    seen = {}
+    for numbers in ([1], [1, 2], [2, 1], [2, 0]):  # the last one wins
+        view.evaluate(quickly, numbers)
+        view.wait_for_timeout(500)
+        before = None
+        while (halves := halves_changed()) != before:  # until nothing more happens
+            before = halves
+            view.wait_for_timeout(2000)
+        assert seen.setdefault(numbers[-1], halves) == halves
+    assert sorted(seen[number] for number in (1, 2)) == [(False, True), (True, False)] and seen[0] == (True, True)
+
+
+def test_the_handle_between_before_and_after_is_moved_by_keys(browser_page):
+    view = browser_page
+    shown(view)
+    handle = view.get_by_role("slider", name="Before and after")
+    before = handle.bounding_box()["x"]
+    view.keyboard.press("Tab")  # from now on, focus is drawn
+    handle.focus()
+    assert handle.evaluate("e => getComputedStyle(e).outlineWidth") == "3px"
+    frame = handle.locator("..").bounding_box()
+    for key, way in (("ArrowRight", 0.05), ("ArrowRight", 0.05), ("ArrowLeft", -0.05)):
+        view.keyboard.press(key)
+        before += way * frame["width"]
+        view.wait_for_function(f"Math.abs(document.activeElement.getBoundingClientRect().x - {before}) < 2")
+    share = 100 * handle.evaluate("e => new DOMMatrix(getComputedStyle(e).transform).m41") / frame["width"]
+    assert abs(int(handle.get_attribute("aria-valuenow")) - share) <= 1
+    edge = 50 * (1 - frame["height"] / frame["width"])  # the picture, a square, lies in the middle
+    for key, value in (("End", 100 - edge), ("Home", edge)):
+        view.keyboard.press(key)
+        view.wait_for_function(f"Math.abs(document.activeElement.ariaValueNow - {value}) <= 1")
 
 
 def test_on_a_phone_the_picture_stays_in_view_and_nothing_is_cut_off(phone):
