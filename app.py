@@ -83,15 +83,34 @@ CSS = """
   button, label:has(input), input[type="number"], .tab-like-container {min-height: 44px !important}
 }
 .note {min-height: 1.5em}
+[data-testid=slider]:focus-visible {outline: 3px solid var(--color-accent)}
 /* gradio's own colours are too faint to read for some */
 [role="tab"].selected, .or, footer a, footer button {color: var(--body-text-color) !important}
 """
-# What gradio draws without a name that a screen reader could say.
+# What gradio draws without a name that a screen reader could say, and the handle between before and after, which gradio
+# lets only the mouse move.
 NAMES = """() => {
+  const operable = handle => {
+    const at = () => new DOMMatrix(getComputedStyle(handle).transform).m41;
+    const shown = () => parseInt(handle.parentElement.querySelector('.fixed').style.clipPath.split(' ').pop());
+    const told = () => handle.ariaValueNow = shown(); // per cent of the width
+    Object.assign(handle, {role: 'slider', tabIndex: 0, ariaLabel: 'Before and after', onfocus: told});
+    told();
+    handle.onkeydown = event => {
+      const way = {ArrowLeft: -0.05, ArrowDown: -0.05, ArrowRight: 0.05, ArrowUp: 0.05, Home: -1, End: 1}[event.key];
+      if (!way) return;
+      event.preventDefault();
+      const {left, width} = handle.parentElement.getBoundingClientRect();
+      handle.dispatchEvent(new MouseEvent('mousedown', {clientX: left + at() + way * width, view: window}));
+      window.dispatchEvent(new MouseEvent('mouseup', {view: window}));
+      setTimeout(told);
+    };
+  };
   const named = () => {
     document.querySelectorAll('[aria-label="Empty value"]:not([role])').forEach(e => e.setAttribute('role', 'img'));
     document.querySelectorAll('button > img:not([alt]), button > * img:not([alt]), button img[alt=""]')
       .forEach(e => e.setAttribute('alt', 'picture'));
+    document.querySelectorAll('[data-testid=slider]:not([role=slider])').forEach(operable);
   };
   named();
   new MutationObserver(named).observe(document.body, {childList: true, subtree: true});
