@@ -87,8 +87,8 @@ CSS = """
 /* gradio's own colours are too faint to read for some */
 [role="tab"].selected, .or, footer a, footer button {color: var(--body-text-color) !important}
 """
-# What gradio draws without a name that a screen reader could say, and the handle between before and after, which gradio
-# lets only the mouse move.
+# What gradio draws without a name that a screen reader could say, the handle between before and after, which only the
+# mouse would move, and a camera that is denied.
 NAMES = """() => {
   const operable = handle => {
     const at = () => new DOMMatrix(getComputedStyle(handle).transform).m41;
@@ -113,6 +113,11 @@ NAMES = """() => {
     document.querySelectorAll('[data-testid=slider]:not([role=slider])').forEach(operable);
   };
   named();
+  window.addEventListener('unhandledrejection', event => { // of a camera, which gradio does not tell
+    if (!['NotAllowedError', 'NotFoundError', 'NotReadableError'].includes(event.reason?.name)) return;
+    event.preventDefault();
+    alert('The camera cannot be used: connect one, and allow it in the browser for this page.');
+  });
   new MutationObserver(named).observe(document.body, {childList: true, subtree: true});
 }"""
 THEME = gr.themes.Default().set(

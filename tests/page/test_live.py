@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from browser import screenshot
+from browser import screenshot, shown, wait_for_another
 from PIL import Image
 
 from leed_hub.media.provenance import is_marked_edited
@@ -43,3 +43,22 @@ def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(brows
         assert image.size == (640, 480)
     view.get_by_role("tab", name="Photo").click()
     assert view.locator("#photo-consent input").is_checked()  # given once
+
+
+def test_where_the_camera_is_denied_the_page_says_so_and_goes_on(browser_page, page):
+    view = browser_page
+    view.add_init_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') }"
+    )
+    view.goto(page)
+    shown(view)
+    view.get_by_role("tab", name="Live").click()
+    said = []
+    view.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
+    view.locator("#live-camera").get_by_text("Click to Access Webcam").click()
+    view.wait_for_timeout(1000)
+    assert said == ["The camera cannot be used: connect one, and allow it in the browser for this page."]
+    view.get_by_role("tab", name="Photo").click()
+    before = shown(view)
+    view.locator("#photo-expression").get_by_label("Surprise").check()
+    wait_for_another(view, before)
