@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from browser import screenshot, shown, wait_for_another
+from gradio_client import Client, handle_file
 from PIL import Image
 
 from leed_hub import ExpressionEditor
@@ -38,6 +39,18 @@ def test_a_visitor_with_one_photo_smiles_after_two_clicks_and_gets_a_marked_file
     change = np.abs(after - before).max(axis=2)
     assert change.max() > 30  # the mouth
     assert np.median(change) == 0  # most of the photograph is untouched
+
+
+def test_a_client_gets_the_same_bytes_as_a_visitor(browser_page, page, photographs, tmp_path):
+    view = browser_page
+    example = shown(view)
+    view.locator("#photo-source input[type=file]").set_input_files(photographs[0])
+    view.locator("#photo-consent input").check()
+    wait_for_another(view, example)
+    download(view, "#photo-save", tmp_path / "edited.png")
+    photo = handle_file(str(photographs[0]))
+    file, _ = Client(page, verbose=False).predict(photo, None, 1.0, True, expression="smile", api_name="/edit")
+    assert Path(file).read_bytes() == (tmp_path / "edited.png").read_bytes()
 
 
 def test_every_control_draws_anew(browser_page):

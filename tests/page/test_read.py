@@ -71,6 +71,35 @@ def test_many_pictures_give_a_row_a_face_and_a_note_names_the_rest(read_tab, fil
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
 
 
+def test_a_folder_is_read_whole_and_what_is_no_picture_left_out(read_tab, files, tmp_path):
+    view = read_tab
+    folder = tmp_path / "folder"
+    (folder / "deeper").mkdir(parents=True)
+    files[0].rename(folder / "calm.png")
+    files[1].rename(folder / "deeper" / "glad.PNG")
+    (folder / "notes.txt").write_text("no picture")
+    view.get_by_text("A whole folder").click()
+    view.wait_for_timeout(500)
+    view.locator("#read-folder input[type=file]").first.set_input_files(folder)
+    wait_for_note(view, "2 pictures, 2 faces.")
+    names = view.locator("#read-table [data-testid^=cell]")
+    for name in ("calm.png", "glad.PNG"):
+        names.get_by_text(name).first.wait_for()
+    view.locator("#read-folder button[aria-label=Clear]").click()
+    (empty := tmp_path / "empty").mkdir()
+    (empty / "notes.txt").write_text("no picture")
+    view.wait_for_timeout(500)
+    view.locator("#read-folder input[type=file]").first.set_input_files(empty)
+    wait_for_note(view, "The folder holds no picture")
+
+
+def test_an_example_is_read_at_a_click(read_tab):
+    for name in ("surprise", "anger"):
+        read_tab.get_by_role("button", name=f"{name}.png").click()
+        read_tab.locator("#read-bars h2").get_by_text(name).wait_for(timeout=60_000)
+        wait_for_note(read_tab, "1 picture, 1 face.")
+
+
 def test_a_picture_without_a_face_leaves_the_last_result(read_tab, files):
     view = read_tab
     choose(view, files[1])
@@ -95,7 +124,7 @@ def test_a_video_gives_a_plot_and_a_row_a_frame(read_tab, glad):
     assert download.value.suggested_filename == "glad_expressions.csv"
 
 
-@pytest.mark.parametrize("tab", ["Video", "Read"])
+@pytest.mark.parametrize("tab", ["Video", "Live", "Read"])
 def test_a_phone_needs_no_sideways_scroll(tab, browser_page):
     browser_page.set_viewport_size({"width": 390, "height": 844})
     browser_page.get_by_role("tab", name=tab).click()

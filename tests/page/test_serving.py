@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+import wave
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +20,10 @@ import gradio as gr
 import numpy as np
 import psutil
 import pytest
+from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from made_video import make_video
 from PIL import Image
 
 from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded
@@ -93,6 +97,33 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
         Client(page, verbose=False).predict(handle_file(str(bad)), None, 1.0, True, api_name="/edit")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("kind", ["text", "cut off", "no face", "sound"])
+def test_a_bad_video_gets_a_sentence_and_no_traceback(kind, page, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    picture = np.asarray(portrait("source").resize((96, 96)))
+    if kind == "text":
+        bad.write_text("this is not a film")
+    elif kind == "cut off":
+        whole = make_video(tmp_path / "whole.mp4", [picture] * 10, rate=10)
+        bad.write_bytes(whole.read_bytes()[:900])
+    elif kind == "no face":
+        make_video(bad, [np.full((96, 96, 3), 90, np.uint8)] * 10, rate=10)
+    else:
+        with wave.open(str(bad), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(16000))
+    client = Client(page, verbose=False)
+    calls = (
+        partial(client.predict, handle_file(str(bad)), None, 1.0, True, expression="smile", api_name="/edit_video"),
+        partial(client.predict, handle_file(str(bad)), api_name="/read_video"),
+    )
+    for call in calls:
+        with pytest.raises(AppError) as error:
+            call()
+        text = str(error.value)
+        assert text.endswith(".") and "Traceback" not in text and "/" not in text
 
 
 @pytest.mark.slow
@@ -254,6 +285,29 @@ def test_what_pictures_took_is_given_back_though_something_younger_stays():
     small = [small for _, small in pictures]
     del pictures
     assert len(small) == 100 and full - memory().rss > 90 * 2**20
+
+
+def test_what_was_uploaded_and_made_is_gone_after_its_time(photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("app.KEPT_S", 12)
+    demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained())
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        own = set(tmp_path.rglob("*"))  # the page's pictures
+        client = Client(address, verbose=False, download_files=False)
+        edited, _ = client.predict(handle_file(str(photographs[0])), True, api_name="/neutralize")
+        kept = [path for path in set(tmp_path.rglob("*")) - own if path.is_file()]
+        assert {"source.png", "source_edited.png"} <= {path.name for path in kept}
+        for _ in range(100):
+            if not any(path.exists() for path in kept):
+                break
+            time.sleep(0.2)
+        assert [path for path in kept if path.exists()] == []
+        with pytest.raises(urllib.error.HTTPError) as gone:
+            urllib.request.urlopen(edited["url"])
+        assert gone.value.code in (403, 404)
+    finally:
+        demo.close()
 
 
 @pytest.mark.slow

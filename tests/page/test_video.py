@@ -1,5 +1,6 @@
 """The Video tab as a visitor and as a client use it; real weights, real faces, small films."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,29 @@ def test_cancel_ends_an_edit_and_the_next_one_begins_at_once(video_tab, tmp_path
     choose(view, "#video-source", film(tmp_path / "short.mp4", frames=3))
     view.locator("#video-whole").click()  # only one whole video is edited at a time
     wait_for_note(view, "3 frames")
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_visitor_who_leaves_or_reloads_frees_the_place(leaves, video_tab, browser, page, tmp_path):
+    choose(video_tab, "#video-source", film(tmp_path / "long.mp4", frames=900))
+    video_tab.locator("#video-whole").click()
+    video_tab.locator("#video-result").get_by_text("900 frames").wait_for(timeout=90_000)
+    if leaves:
+        video_tab.close()
+        view = browser.new_page()
+        view.goto(page)
+    else:
+        view = video_tab
+        view.reload()
+    view.get_by_role("tab", name="Video").click()
+    choose(view, "#video-source", film(tmp_path / "short.mp4", frames=3))
+    view.locator("#video-consent input").check()
+    view.locator("#video-whole").click()  # only one whole video is edited at a time
+    started = time.monotonic()
+    wait_for_note(view, "3 frames")
+    assert time.monotonic() - started < 15  # all 900 frames take longer
+    if leaves:
+        view.close()
 
 
 def test_a_client_brings_a_picture_to_life_by_a_video_and_needs_consent(page, photographs, tmp_path):
