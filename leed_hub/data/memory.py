@@ -1,7 +1,9 @@
 """Decoded pictures in memory, or in a file mapped into it: decode once, then every batch is one indexed read."""
 
 import io
+import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +16,23 @@ from PIL import Image
 from torch import Tensor
 
 from leed_hub.errors import ConfigError
+
+CACHE_ENV = "LEED_HUB_CACHE"  # a folder; "~/.cache/leed_hub" by default
+KEPT_S = 30 * 24 * 3600  # since the last use
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder below the cache where `kind`, such as "tables", is kept from one start of a training to the next.
+
+    What nothing has read for a month is deleted: files are named by what they depend on, and old ones would pile up.
+    """
+    folder = Path(os.environ.get(CACHE_ENV, "~/.cache/leed_hub")).expanduser() / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        used = file.stat()
+        if time.time() - max(used.st_atime, used.st_mtime) > KEPT_S:
+            file.unlink(missing_ok=True)
+    return folder
 
 
 def undecoded(rows: datasets.Dataset) -> datasets.Dataset:

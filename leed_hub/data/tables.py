@@ -2,11 +2,9 @@
 
 import hashlib
 import logging
-import os
 import zlib
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -15,7 +13,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
-from leed_hub.data.memory import JoinedPictures, decode_images, undecoded
+from leed_hub.data.memory import JoinedPictures, cache_folder, decode_images, undecoded
 from leed_hub.data.pairs import UNKNOWN, FaceTable
 from leed_hub.errors import BadImageError, CorpusError
 from leed_hub.faces.alignment import crop_face, crop_matrix, similarity
@@ -27,7 +25,6 @@ logger = logging.getLogger(__name__)
 TABLE_SIZE = 160  # side of all tables' pictures in pixels; the networks' crops are smaller
 LANDMARKS = 68
 STABLE_POINTS = [0, 1, 2]  # of a detector's five: eyes and nose, which an expression moves least
-CACHE_ENV = "LEED_HUB_CACHE"  # a folder; "~/.cache/leed_hub" by default
 RENDERED_SPLITS = {"rendered_faces": ("train", "twins"), "rendered_people": ("posed", "photographs")}
 LAYOUT = "1"  # of cached tables; another one when what is stored changes
 
@@ -50,9 +47,7 @@ def cached_table(key: tuple, make: Callable[[], FaceTable]) -> FaceTable:
         key: all that the table depends on, as strings and numbers.
         make: called where no such table is in the cache.
     """
-    folder = Path(os.environ.get(CACHE_ENV, "~/.cache/leed_hub")).expanduser() / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{hashlib.sha256(repr((LAYOUT, *key)).encode()).hexdigest()[:24]}.safetensors"
+    file = cache_folder("tables") / f"{hashlib.sha256(repr((LAYOUT, *key)).encode()).hexdigest()[:24]}.safetensors"
     with FileLock(f"{file}.lock"):
         if not file.exists():
             table = make()

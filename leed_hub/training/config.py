@@ -119,7 +119,7 @@ class RecognitionData:
         corpora: pictures are face crops unless an entry names a detector.
         validation: such an entry, to choose the best checkpoint on.
         balance, mixup: how far rare categories are drawn more often and pictures are blended, see `LabelledFaces`.
-        store: a folder for the crops of corpora that do not fit into memory, see `labelled_crops`.
+        store: a folder for the corpora's crops, which the next start finds there; by default one of the cache.
         pretrained: start a timm backbone from its published weights.
     """
 

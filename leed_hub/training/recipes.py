@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from leed_hub.data import corpus_kind, load_corpus
 from leed_hub.data.labelled import LabelledFaces, labelled_crops, warn_of_leakage
-from leed_hub.data.memory import JoinedPictures
+from leed_hub.data.memory import JoinedPictures, cache_folder
 from leed_hub.data.pairs import EditingPairs
 from leed_hub.data.tables import RENDERED_SPLITS, joined, photograph_table, rendered_table
 from leed_hub.faces.alignment import to_bytes, to_unit
@@ -164,7 +164,7 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
     def crops(entry: CorpusEntry, rows: datasets.Dataset) -> tuple[Tensor, Tensor, Tensor]:
         detector = build_detector(entry.detector or "none")
         size, channels = config.image_size, config.channels
-        folder = Path(data.store).expanduser() if data.store else None
+        folder = Path(data.store).expanduser() if data.store else cache_folder("crops")
         return labelled_crops(
             rows, config.labels, size, channels, template=config.template, detector=detector, store=folder
         )

@@ -1,12 +1,14 @@
 """Pictures in a mapped file and joined ones: the same as in memory, written once, whole or not at all."""
 
+import os
+import time
 from collections import namedtuple
 
 import pytest
 import torch
 
 from leed_hub.data import memory
-from leed_hub.data.memory import JoinedPictures, mapped_pictures
+from leed_hub.data.memory import JoinedPictures, cache_folder, mapped_pictures
 from leed_hub.errors import ConfigError
 
 SHAPE = (3, 1, 4, 4)
@@ -49,6 +51,17 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
         mapped_pictures(tmp_path / "a.npy", SHAPE, forbidden)
     monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: usage._replace(free=48))
     mapped_pictures(tmp_path / "a.npy", SHAPE, fill)
+
+
+def test_the_cache_forgets_what_nothing_has_read_for_a_month(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEED_HUB_CACHE", str(tmp_path))
+    folder = cache_folder("tables")
+    assert folder == tmp_path / "tables"
+    for name, days in (("new", 0), ("old", 31), ("read", 31)):
+        (folder / name).write_text(name)
+        written = time.time() - days * 24 * 3600
+        os.utime(folder / name, (written if name == "old" else time.time(), written))
+    assert {path.name for path in cache_folder("tables").iterdir()} == {"new", "read"}
 
 
 def test_joined_pictures_read_as_their_concatenation():

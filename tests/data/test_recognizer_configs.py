@@ -36,6 +36,11 @@ class NoFaces:
         return []
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEED_HUB_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def detector(tmp_path, monkeypatch):
     """Stands for every detector; corpora lie in the test's folder and so does their cache."""

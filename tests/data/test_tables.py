@@ -12,7 +12,6 @@ from leed_hub.data import load_corpus
 from leed_hub.data.memory import decode_images
 from leed_hub.data.pairs import FaceTable
 from leed_hub.data.tables import (
-    CACHE_ENV,
     _points,
     cached_table,
     group_numbers,
@@ -44,7 +43,7 @@ def small_table(count: int) -> FaceTable:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "cache"))
+    monkeypatch.setenv("LEED_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
