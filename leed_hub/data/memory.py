@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -29,9 +30,10 @@ def cache_folder(kind: str) -> Path:
     folder = Path(os.environ.get(CACHE_ENV, "~/.cache/leed_hub")).expanduser() / kind
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():
-        used = file.stat()
-        if time.time() - max(used.st_atime, used.st_mtime) > KEPT_S:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process of the training deletes them too
+            used = file.stat()
+            if time.time() - max(used.st_atime, used.st_mtime) > KEPT_S:
+                file.unlink()
     return folder
 
 

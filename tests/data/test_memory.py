@@ -61,7 +61,8 @@ def test_the_cache_forgets_what_nothing_has_read_for_a_month(tmp_path, monkeypat
         (folder / name).write_text(name)
         written = time.time() - days * 24 * 3600
         os.utime(folder / name, (written if name == "old" else time.time(), written))
-    assert {path.name for path in cache_folder("tables").iterdir()} == {"new", "read"}
+    (folder / "gone").symlink_to(tmp_path / "gone")  # as a file that another process deletes meanwhile
+    assert {path.name for path in cache_folder("tables").iterdir()} == {"new", "read", "gone"}
 
 
 def test_joined_pictures_read_as_their_concatenation():

@@ -16,7 +16,6 @@ import pytest
 import torch
 import typer
 import yaml
-from click.testing import Result
 from safetensors.torch import load_file
 from tiny_training import COMMON, EDITING, RECOGNITION, draw_face, make_corpora
 from typer.testing import CliRunner
@@ -58,7 +57,7 @@ def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> sub
     return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-def run_here(config: Path, *options: str) -> Result:
+def run_here(config: Path, *options: str):
     """The script's command line within this process, for what ends before a training."""
     script = runpy.run_path(str(ROOT / "train_accelerate.py"))
     app = typer.Typer()
