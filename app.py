@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ except ImportError:
 EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
 KEPT_S = 600  # pictures are deleted after that
+TIDY_S = 5
 GONE = "Choose a photo to begin. Photos are deleted after ten minutes; choose yours again to go on."
 MISFIT = "This does not fit: files must be uploaded, and values be of the kind that the page shows."
 OWN = "own"  # the visitor's own expression, of a reference picture or a saved one
@@ -975,12 +977,20 @@ def keep_files_for_the_session() -> None:
 
 
 def give_memory_back() -> None:
-    """Let what a picture took return to the system at once; by default glibc keeps it in heaps, one a thread, where
-    pictures of many sizes leave ever more holes."""
+    """Let the system have what freed pictures took: glibc keeps it, and pictures of many sizes leave ever more holes.
+
+    Asking it to keep nothing in the first place (`M_MMAP_THRESHOLD`) costs a drag a fifth of its pictures.
+    """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(-3, 2**18)  # M_MMAP_THRESHOLD, in bytes
-        libc.mallopt(-8, 2)  # M_ARENA_MAX
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def tidy_memory() -> None:
+    """Call `give_memory_back` now and then, for as long as the page is served."""
+    while True:
+        time.sleep(TIDY_S)
+        give_memory_back()
 
 
 def is_running(process: int) -> bool:
@@ -1006,7 +1016,7 @@ def loaded(pipeline: type, name: str | None):
 def main() -> None:
     """Load the weights and serve the page."""
     keep_files_for_the_session()
-    give_memory_back()
+    threading.Thread(target=tidy_memory, daemon=True).start()
     editor, editors = loaded(ExpressionEditor, os.environ.get("LEED_HUB_EDITOR"))
     recognizer, recognizers = loaded(ExpressionRecognizer, os.environ.get("LEED_HUB_RECOGNIZER"))
     demo = build_demo(editor, recognizer, editors + recognizers)

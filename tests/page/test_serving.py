@@ -278,12 +278,12 @@ def test_only_a_page_at_home_says_that_it_is_on_this_machine_alone(space, monkey
 
 def test_what_pictures_took_is_given_back_though_something_younger_stays():
     memory = psutil.Process().memory_info
-    give_memory_back()
     np.ones(2**24, np.uint8)  # by default, what is up to so large comes from the heap from then on
     pictures = [(np.ones(2**20, np.uint8), bytes(2**16)) for _ in range(100)]
     full = memory().rss
     small = [small for _, small in pictures]
     del pictures
+    give_memory_back()
     assert len(small) == 100 and full - memory().rss > 90 * 2**20
 
 
