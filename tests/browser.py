@@ -12,6 +12,24 @@ def screenshot(view, name: str) -> None:
         view.screenshot(path=Path(folder, f"page_{name}.jpg"), quality=80, type="jpeg")
 
 
+def upload(view, zone: str, files) -> None:
+    """Put files into a drop zone, emptied before; a new one is deaf for a moment, so again until it shows them."""
+    from playwright.sync_api import TimeoutError
+
+    clear = view.locator(f"{zone} button[aria-label=Clear]")
+    if clear.count():
+        clear.click()
+        clear.wait_for(state="hidden")
+    given = view.locator(f"{zone} input[type=file]").first
+    for _ in range(6):
+        given.set_input_files(files)
+        try:
+            return clear.wait_for(timeout=10_000)
+        except TimeoutError:
+            continue
+    raise AssertionError(f"{zone} takes no files")
+
+
 def shown(view) -> str:
     """Where the edited picture on the page comes from; another one after each edit."""
     view.locator("#photo-result img").first.wait_for(timeout=60_000)

@@ -42,7 +42,7 @@ def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(brows
     with Image.open(tmp_path / "snapshot.png") as image:
         assert image.size == (640, 480)
     view.get_by_role("tab", name="Photo").click()
-    assert view.locator("#photo-consent input").is_checked()  # given once
+    view.wait_for_function("document.querySelector('#photo-consent input').checked")  # given once
 
 
 def test_where_the_camera_is_denied_the_page_says_so_and_goes_on(browser_page, page):
@@ -53,11 +53,11 @@ def test_where_the_camera_is_denied_the_page_says_so_and_goes_on(browser_page, p
     view.goto(page)
     shown(view)
     view.get_by_role("tab", name="Live").click()
-    said = []
-    view.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
-    view.locator("#live-camera").get_by_text("Click to Access Webcam").click()
-    view.wait_for_timeout(1000)
-    assert said == ["The camera cannot be used: connect one, and allow it in the browser for this page."]
+    view.on("dialog", lambda dialog: dialog.accept())
+    with view.expect_event("dialog") as said:
+        view.locator("#live-camera").get_by_text("Click to Access Webcam").click()
+    message = "The camera cannot be used: connect one, and allow it in the browser for this page."
+    assert said.value.message == message
     view.get_by_role("tab", name="Photo").click()
     before = shown(view)
     view.locator("#photo-expression").get_by_label("Surprise").check()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import screenshot
+from browser import screenshot, upload
 from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -39,11 +39,6 @@ def read_tab(browser_page):
     return browser_page
 
 
-def choose(view, files) -> None:
-    view.wait_for_timeout(500)  # a new drop zone is deaf for a moment
-    view.locator("#read-files input[type=file]").first.set_input_files(files)
-
-
 def wait_for_note(view, text: str) -> None:
     view.locator("#read-note").get_by_text(text).wait_for(timeout=90_000)
 
@@ -54,7 +49,7 @@ def bars(view) -> str:
 
 def test_many_pictures_give_a_row_a_face_and_a_note_names_the_rest(read_tab, files):
     view = read_tab
-    choose(view, files)
+    upload(view, "#read-files", files)
     wait_for_note(view, "4 pictures, 2 faces.")
     wait_for_note(view, "No face was found in grey.png")
     wait_for_note(view, "text.jpg is not")
@@ -80,17 +75,14 @@ def test_a_folder_is_read_whole_and_what_is_no_picture_left_out(read_tab, files,
     shutil.copy(files[1], folder / "deeper" / "glad.PNG")
     (folder / "notes.txt").write_text("no picture")
     view.get_by_text("A whole folder").click()
-    view.wait_for_timeout(500)
-    view.locator("#read-folder input[type=file]").first.set_input_files(folder)
+    upload(view, "#read-folder", folder)
     wait_for_note(view, "2 pictures, 2 faces.")
     names = view.locator("#read-table [data-testid^=cell]")
     for name in ("calm.png", "glad.PNG"):
         names.get_by_text(name).first.wait_for()
-    view.locator("#read-folder button[aria-label=Clear]").click()
     (empty := tmp_path / "empty").mkdir()
     (empty / "notes.txt").write_text("no picture")
-    view.wait_for_timeout(500)
-    view.locator("#read-folder input[type=file]").first.set_input_files(empty)
+    upload(view, "#read-folder", empty)
     wait_for_note(view, "The folder holds no picture")
 
 
@@ -103,19 +95,17 @@ def test_an_example_is_read_at_a_click(read_tab):
 
 def test_a_picture_without_a_face_leaves_the_last_result(read_tab, files):
     view = read_tab
-    choose(view, files[1])
+    upload(view, "#read-files", files[1])
     wait_for_note(view, "1 picture, 1 face.")
     picture = view.locator("#read-picture img").get_attribute("src")
-    view.locator("#read-files button[aria-label=Clear]").click()
-    view.locator("#read-files").get_by_text("Click to Upload").wait_for()
-    choose(view, files[2])
+    upload(view, "#read-files", files[2])
     wait_for_note(view, "No face was found in grey.png")
     assert view.locator("#read-picture img").get_attribute("src") == picture and bars(view) == "happiness"
 
 
 def test_a_video_gives_a_plot_and_a_row_a_frame(read_tab, glad):
     view = read_tab
-    choose(view, glad)
+    upload(view, "#read-files", glad)
     wait_for_note(view, "20 frames")
     assert bars(view) == "neutral"
     view.locator("#read-picture img").wait_for()
