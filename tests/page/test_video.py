@@ -1,10 +1,12 @@
 """The Video tab as a visitor and as a client use it; real weights, real faces, small films."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import screenshot
+from browser import screenshot, upload
 from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -28,12 +30,7 @@ def video_tab(browser_page, tmp_path):
 
 
 def choose(view, control: str, file: Path) -> None:
-    clear = view.locator(f"{control} button[aria-label=Clear]")
-    if clear.count():
-        clear.click()
-    view.locator(control).get_by_text("Click to Upload").wait_for()
-    view.wait_for_timeout(500)  # a new drop zone is deaf for a moment
-    view.locator(f"{control} input[type=file]").set_input_files(file)
+    upload(view, control, file)
     view.locator(f"{control} [aria-label='{file.name}']").wait_for()
 
 
@@ -99,6 +96,11 @@ def test_cancel_ends_an_edit_and_the_next_one_begins_at_once(video_tab, tmp_path
     wait_for_note(view, "3 frames")
 
 
+def finished_videos(tmp_path_factory) -> list[str]:
+    """The names of all that the page has made."""
+    return [file.name for file in tmp_path_factory.getbasetemp().glob("page*/gradio/**/*_edited.mp4")]
+
+
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_visitor_who_leaves_or_reloads_frees_the_place(leaves, video_tab, browser, page, tmp_path, tmp_path_factory):
     choose(video_tab, "#video-source", film(tmp_path / "long.mp4", frames=900))
@@ -116,10 +118,34 @@ def test_a_visitor_who_leaves_or_reloads_frees_the_place(leaves, video_tab, brow
     view.locator("#video-consent input").check()
     view.locator("#video-whole").click()  # only one whole video is edited at a time
     wait_for_note(view, "3 frames")
-    finished = [file.name for file in tmp_path_factory.getbasetemp().glob("page*/gradio/**/*_edited.mp4")]
+    finished = finished_videos(tmp_path_factory)
     assert "short_edited.mp4" in finished and "long_edited.mp4" not in finished  # the place was not waited for
     if leaves:
         view.close()
+
+
+def test_a_client_that_dies_frees_the_place(page, tmp_path, tmp_path_factory):
+    script = """
+import sys, time
+from gradio_client import Client, handle_file
+job = Client(sys.argv[1], verbose=False).submit(
+    handle_file(sys.argv[2]), None, 1.0, True, expression="smile", api_name="/edit_video"
+)
+while not job.status().progress_data:
+    time.sleep(0.1)
+print("under way", flush=True)
+time.sleep(600)
+"""
+    long = film(tmp_path / "long.mp4", frames=900)
+    with subprocess.Popen([sys.executable, "-c", script, page, str(long)], stdout=subprocess.PIPE) as client:
+        assert client.stdout.readline() == b"under way\n"
+        client.kill()
+    short = handle_file(str(film(tmp_path / "short.mp4", frames=3)))
+    _, note = Client(page, verbose=False).predict(
+        short, None, 1.0, True, expression="smile", api_name="/edit_video"
+    )  # only one is edited at a time
+    assert note == "3 frames, with sound."
+    assert "long_edited.mp4" not in finished_videos(tmp_path_factory)
 
 
 def test_a_client_brings_a_picture_to_life_by_a_video_and_needs_consent(page, photographs, tmp_path):
