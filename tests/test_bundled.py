@@ -28,6 +28,16 @@ def test_an_edit_is_the_golden_one():
     assert difference.mean() < 0.5 and (difference > 8).mean() < 0.001  # other CPUs round otherwise
 
 
+def card_value(name: str, dataset: str) -> float:
+    """A measurement of the bundled editor's card."""
+    (value,) = (
+        entry["value"]
+        for entry in CardFacts.read(BUNDLED / "editor").metrics
+        if (entry["name"], entry["dataset"]) == (name, dataset)
+    )
+    return value
+
+
 def measured_in_readme(row: str) -> float:
     """The first number of the row of README's table whose first column begins so."""
     line = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| {row}"))
@@ -42,25 +52,17 @@ def measured_in_readme(row: str) -> float:
     ],
 )
 def test_readme_says_what_the_card_says(row, name, corpus):
-    (card,) = (
-        entry["value"]
-        for entry in CardFacts.read(BUNDLED / "editor").metrics
-        if (entry["name"], entry["dataset"]) == (name, corpus)
-    )
-    assert measured_in_readme(row) == round(card, 3)
+    assert measured_in_readme(row) == round(card_value(name, corpus), 3)
 
 
 @pytest.mark.slow
-def test_the_cards_error_ratio_is_what_the_command_measures(shared, monkeypatch):
+def test_the_first_hundred_triplets_give_the_cards_error_ratio(shared, monkeypatch):
     for slow in ("structural_similarity_index_measure", "visual_information_fidelity"):  # measured beside it
         monkeypatch.setattr(f"leed_hub.metrics.editing.{slow}", lambda *_, **__: torch.zeros(()))
     folder = shared / "corpora" / "rendered_people" / "photographs_pairs_validation"
-    numbers = Editing(data=folder).run(ExpressionEditor.from_pretrained(detector="none"))
-    written = {
-        (entry["name"], entry["dataset"]): entry["value"] for entry in CardFacts.read(BUNDLED / "editor").metrics
-    }
-    for name in ("error_ratio", "error_ratio_wrong_reference"):
-        assert numbers[name] == pytest.approx(written[name, "Rendered people"], abs=0.003)
+    numbers = Editing(data=folder, limit=100).run(ExpressionEditor.from_pretrained(detector="none"))
+    assert numbers["error_ratio"] == pytest.approx(card_value("error_ratio", "Rendered people"), abs=0.03)
+    assert numbers["wrong_over_right_reference"] > 1.4
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

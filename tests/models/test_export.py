@@ -21,7 +21,6 @@ from leed_hub.models.leed import LEEDConfig, LEEDModel
 EDITOR = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
 RECOGNIZER = ExpressionEncoderConfig(image_size=16, widths=(4, 4, 8, 8), code_dim=8, temperature=2.0)
 EDITORS = {
-    "32 pixels": EDITOR,
     "64 pixels, other widths, without flow": dataclasses.replace(
         EDITOR, image_size=64, widths=(4, 8, 12, 16), expression_dim=6, uses_flow=False
     ),

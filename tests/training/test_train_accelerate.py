@@ -16,6 +16,7 @@ import pytest
 import torch
 import typer
 import yaml
+from forked_script import ForkedScript
 from safetensors.torch import load_file
 from tiny_training import COMMON, EDITING, RECOGNITION, draw_face, make_corpora
 from typer.testing import CliRunner
@@ -57,6 +58,14 @@ def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> sub
     return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
+@pytest.fixture(scope="module")
+def script(corpora, tmp_path_factory):
+    """The training script; `script.run("--config", file)` starts it as a user does, but for its imports."""
+    script = ForkedScript(ROOT / "train_accelerate.py", environment(corpora), tmp_path_factory.mktemp("printed"))
+    yield script
+    script.close()
+
+
 def run_here(config: Path, *options: str):
     """The script's command line within this process, for what ends before a training."""
     script = runpy.run_path(str(ROOT / "train_accelerate.py"))
@@ -71,9 +80,9 @@ def last_weights(run: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("config", "model_class"), [(RECOGNITION, ExpressionEncoderModel), (EDITING, LEEDModel)])
-def test_a_run_ends_with_a_folder_that_loads(config, model_class, corpora, tmp_path):
+def test_a_run_ends_with_a_folder_that_loads(config, model_class, script, tmp_path):
     path = write_config(tmp_path, config)
-    whole = start(corpora, path)
+    whole = script.run("--config", str(path))
     assert whole.returncode == 0, whole.stderr[-3000:]
     model_class.from_pretrained(tmp_path / "run" / "best")
     assert "train_accelerate.py" in (tmp_path / "run" / "best" / "README.md").read_text()
@@ -85,26 +94,26 @@ def test_a_run_ends_with_a_folder_that_loads(config, model_class, corpora, tmp_p
 
 
 @pytest.mark.slow
-def test_any_folder_of_faces_trains_an_editor(corpora, tmp_path):
+def test_any_folder_of_faces_trains_an_editor(script, tmp_path):
     (tmp_path / "faces").mkdir()
     for number in range(6):
         draw_face(number, number / 5).save(tmp_path / "faces" / f"{number}.png")
     mine = {"corpus": "folder", "data_dir": str(tmp_path / "faces"), "split": "train", "detector": "none"}
     wild = {"model": EDITING["model"] | {"pairs": "none"}, "data": {"corpora": [mine], "held_out": []}, "steps": 2}
-    run = start(corpora, write_config(tmp_path, EDITING | wild))
+    run = script.run("--config", str(write_config(tmp_path, EDITING | wild)))
     assert run.returncode == 0, run.stderr[-3000:]
     assert "error_ratio" in run.stdout
     assert LEEDModel.from_pretrained(tmp_path / "run" / "best").config.pairs == "none"
 
 
 @pytest.mark.slow
-def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora, tmp_path):
+def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(script, tmp_path):
     stages = [
         {"name": "joint", "steps": 2, "data": {"disentangle": {"identity_dim": 3}}},
         {"name": "settled", "steps": 2, "frozen": ["encoder", "extractor"], "model": {"identity_dim": 3}},
     ]
     path = write_config(tmp_path, EDITING | {"stages": stages})
-    whole = start(corpora, path)
+    whole = script.run("--config", str(path))
     assert whole.returncode == 0, whole.stderr[-3000:]
     joint, settled = tmp_path / "run" / "1_joint", tmp_path / "run" / "2_settled"
     assert LEEDModel.from_pretrained(joint / "finished").config.identity_dim == 3
@@ -116,7 +125,7 @@ def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(corpora,
 
     shutil.rmtree(tmp_path / "run")
     for options in (("--max_steps", "1"), ("--resume",)):
-        part = start(corpora, path, *options)
+        part = script.run("--config", str(path), *options)
         assert part.returncode == 0, part.stderr[-3000:]
         assert (settled / "best").exists() == (options == ("--resume",))
     resumed = load_file(settled / "last" / "model.safetensors")
