@@ -50,41 +50,44 @@ def paste_back(
         color = np.repeat(color.mean(axis=2, keepdims=True), 3, axis=2)
     noise = _noise_limit(region)
     from_crop = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
-    columns = np.arange(left, right, dtype=np.float32)
+    columns, rows = (np.arange(*ends, dtype=np.float32) for ends in ((left, right), (0, STRIP_ROWS + 2 * GRAIN_REACH)))
+    pixels = np.stack(np.meshgrid(columns, rows), -1)  # a strip's, but for its height in the photograph
     edited = photo.copy()
     for first in range(top, bottom, STRIP_ROWS):
         last = min(first + STRIP_ROWS, bottom)
         upper = max(first - GRAIN_REACH, top)  # grain is told apart from what lies around it, in the next strips too
         lower = min(last + GRAIN_REACH, bottom)
         to_strip = np.array([[1, 0, -left], [0, 1, -upper], [0, 0, 1]], dtype=np.float64) @ from_crop
-        lay = partial(_lay, to_strip=to_strip, crop_size=size, width=right - left, height=lower - upper)
-        rows = np.arange(upper, lower, dtype=np.float32)
-        places = lay(offset) + np.stack(np.broadcast_arrays(columns, rows[:, None]), -1)
+        lay = partial(_lay, to_strip=to_strip, crop_size=size, height=lower - upper)
+        places = lay(offset, columns=slice(0, right - left))
+        places += pixels[: lower - upper]
+        places[..., 1] += upper
         # Cubic: linear sampling blurs the grain; Lanczos keeps a little more, but all of this then takes twice as long.
         laid = cv2.remap(photo, places, np.empty(0), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        alpha = lay(mask)
+        alpha = lay(mask, columns=slice(0, right - left))
         colored = np.flatnonzero(alpha.max(axis=0) > LEAST_COLOR)
         if len(colored):
-            part = slice(colored[0], colored[-1] + 1)
+            part = slice(int(colored[0]), int(colored[-1]) + 1)
             warped = laid[:, part].astype(np.float32)
             # Painted colour has no grain of its own, so it keeps that of the photograph it covers.
-            color_and_grain = lay(color)[:, part] + _grain(warped).clip(-noise, noise)
-            mixed = warped + alpha[:, part, None].clip(0, 1) * (color_and_grain - warped)
-            laid[:, part] = np.rint(mixed).clip(0, 255)
+            painted = _grain(warped).clip(-noise, noise) + lay(color, columns=part)
+            share = alpha[:, part].clip(0, 1)
+            laid[:, part] = np.rint(cv2.blendLinear(warped, painted, 1 - share, share)).clip(0, 255)
         edited[first:last, left:right] = laid[first - upper : last - upper]
     return edited
 
 
-def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, width: int, height: int) -> np.ndarray:
-    """A field over the crop, (n or more, n[, C]), sampled at a strip's pixels: (height, width[, C]).
+def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice, height: int) -> np.ndarray:
+    """A field over the crop, (n or more, n[, C]), sampled at some columns of a strip's pixels: (height, width[, C]).
 
     Outside the field it is as on its border.
     """
     scale = crop_size / field.shape[1]
     own_pixels = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
-    matrix = (to_strip @ own_pixels)[:2]
+    matrix = (to_strip @ own_pixels)[:2] - [[0, 0, columns.start], [0, 0, 0]]
+    size = columns.stop - columns.start, height
     field = field.astype(np.float32)
-    return cv2.warpAffine(field, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(field, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _grain(picture: np.ndarray) -> np.ndarray:
