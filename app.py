@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
+import torch
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj, is_file_obj_with_meta, traverse
 from PIL import Image
@@ -1017,6 +1018,7 @@ def main() -> None:
     """Load the weights and serve the page."""
     keep_files_for_the_session()
     threading.Thread(target=tidy_memory, daemon=True).start()
+    torch.set_num_threads(1)  # two edit no sooner: the networks are small, and visitors share the cores
     editor, editors = loaded(ExpressionEditor, os.environ.get("LEED_HUB_EDITOR"))
     recognizer, recognizers = loaded(ExpressionRecognizer, os.environ.get("LEED_HUB_RECOGNIZER"))
     demo = build_demo(editor, recognizer, editors + recognizers)
