@@ -53,11 +53,6 @@ def environment(corpora: Path) -> dict[str, str]:
     return os.environ | single | {name: str(place) for name, place in places.items()}
 
 
-def start(corpora: Path, config: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
-    line = command(config, *options, processes=processes)
-    return subprocess.run(line, env=environment(corpora), cwd=ROOT, capture_output=True, text=True, timeout=600)
-
-
 @pytest.fixture(scope="module")
 def script(corpora, tmp_path_factory):
     """The training script; `script.run("--config", file)` starts it as a user does, but for its imports."""
@@ -196,14 +191,14 @@ def test_a_part_that_is_not_there_cannot_stand_still():
 
 
 @pytest.mark.slow
-def test_two_processes_killed_and_resumed_end_as_without_a_pause(corpora, tmp_path):
+def test_two_processes_killed_and_resumed_end_as_without_a_pause(corpora, script, tmp_path):
     stages = [
         {"name": "first", "steps": 1, "data": {"disentangle": {"identity_dim": 3}}},
         {"name": "second", "steps": 5},
     ]
     stages[1]["model"] = {"identity_dim": 3}
     path = write_config(tmp_path, EDITING | {"batch_size": 2, "stages": stages})
-    whole = start(corpora, path, processes=2)
+    whole = script.run("--config", str(path), processes=2)
     assert whole.returncode == 0, whole.stderr[-3000:]
     assert (tmp_path / "run/1_first/finished").is_dir() and not (tmp_path / "run/2_second/finished").exists()
     expected = last_weights(tmp_path / "run/2_second")
@@ -217,7 +212,7 @@ def test_two_processes_killed_and_resumed_end_as_without_a_pause(corpora, tmp_pa
         for process in [*psutil.Process(run.pid).children(recursive=True), run]:
             process.kill()
     assert not (tmp_path / "run/2_second/checkpoints/step_00000005").exists()
-    resumed = start(corpora, path, "--resume", processes=2)
+    resumed = script.run("--config", str(path), "--resume", processes=2)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     weights = last_weights(tmp_path / "run/2_second")
     assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
