@@ -28,6 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from leed_hub.errors import ConfigError, LeedHubError
 from leed_hub.hub import ensure_repository, push_folder
 from leed_hub.models.card import CardFacts
+from leed_hub.training.batches import StepBatches
 from leed_hub.training.checkpoints import checkpoint_folders, newest_checkpoint, save_checkpoint, warm_start
 from leed_hub.training.config import TrainConfig, read_config, submodule
 from leed_hub.training.hardware import computes_fast_in_bf16, orthogonalise_in_float32
@@ -42,7 +43,7 @@ from leed_hub.training.run import (
     training_data,
     write_record,
 )
-from leed_hub.training.schedule import generator_of_step, indices_of_step, learning_rate
+from leed_hub.training.schedule import learning_rate
 
 CHECKPOINTS = "checkpoints"  # their folder below an output_dir
 
@@ -174,12 +175,10 @@ def train(
     stopping = False
     bar = tqdm(range(first_step, last_step), initial=first_step, total=config.steps, desc=config.task)
     skipped = 0
-    for step in bar:
-        started = time.monotonic()
-        indices = indices_of_step(len(recipe.feed), config.batch_size, step, config.seed, rank, world_size)
-        draws = generator_of_step(config.seed, step, rank)
-        batch = recipe.feed.batch(indices, draws, device)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))  # dropout is a function of the step too
+    batches = StepBatches(recipe.feed, config.batch_size, config.seed, rank, world_size, device)
+    started = time.monotonic()
+    for step, (batch, seed) in zip(bar, batches.made_ahead(range(first_step, last_step), config.workers), strict=True):
+        torch.manual_seed(seed)  # dropout is a function of the step too
         rate = learning_rate(
             step, peak=1.0, steps=config.steps, warmup_steps=config.warmup_steps, decay_steps=config.decay_steps
         )
@@ -224,6 +223,7 @@ def train(
         if stopping:
             accelerator.print(f"Stopped after step {done}; --resume goes on from here.")
             break
+        started = time.monotonic()
     for tracker in accelerator.trackers:
         tracker.finish()
     if last_step < config.steps or stopping:

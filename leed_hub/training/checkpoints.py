@@ -33,7 +33,7 @@ _FIXED = ("config.task", "config.model", "config.optimizer", "config.frozen")
 _FREE = (
     "command",
     *("config.output_dir", "config.card", "config.init", "config.save_half"),
-    *("config.log_every", "config.evaluate_every", "config.checkpoint_every"),
+    *("config.log_every", "config.evaluate_every", "config.checkpoint_every", "config.workers"),
 )
 logger = get_logger(__name__)
 

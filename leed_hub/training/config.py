@@ -164,6 +164,8 @@ class TrainConfig:
         frozen: parts of the network, such as "encoder", that stay as they are, running statistics included.
         steps: optimizer steps; each training or each of its stages needs them.
         batch_size: pictures a process takes a step.
+        workers: processes that make batches ahead of each training process, as a GPU would else wait for them; 0: it
+            makes its own. The weights are the same.
         optimizer: timm's name of it, such as "adamw" or "muon".
         learning_rate: the peak; it rises over `warmup_steps` and falls to 0 as a half cosine over the last
             `decay_steps`, by default all that follow.
@@ -188,6 +190,7 @@ class TrainConfig:
     frozen: list[str] = field(default_factory=list)
     seed: int = 0
     batch_size: Annotated[int, Field(ge=2)] = 32  # batch normalisation has no variance of one picture
+    workers: NonNegativeInt = 0
     optimizer: str = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegativeFloat = 0.01

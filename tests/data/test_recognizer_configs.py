@@ -80,7 +80,15 @@ def test_a_config_trains_two_steps_on_its_corpus_and_saves_what_loads(
         model=config.model | small,
         data=config.data | {"store": str(tmp_path / "store")},
         output_dir=str(tmp_path / "run"),
-        **{"steps": 2, "batch_size": 4, "warmup_steps": 1, "log_every": 1, "evaluate_every": 1, "checkpoint_every": 2},
+        **{
+            "steps": 2,
+            "batch_size": 4,
+            "workers": 1,
+            "warmup_steps": 1,
+            "log_every": 1,
+            "evaluate_every": 1,
+            "checkpoint_every": 2,
+        },
     )
     best = train_stages(config, resume=False, max_steps=None, command="a test")
 

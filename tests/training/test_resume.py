@@ -78,6 +78,17 @@ def test_a_run_resumed_again_and_again_is_the_run_without_a_pause(train, tmp_pat
     assert {path.name for path in (tmp_path / "run/checkpoints").iterdir()} == {"step_00000004", "step_00000005"}
 
 
+@pytest.mark.parametrize("config", [RECOGNITION, EDITING])
+def test_batches_made_ahead_by_other_processes_are_the_same(train, tmp_path, config):
+    train(config, max_steps=3)
+    expected = weights(tmp_path / "run", 3)
+    shutil.rmtree(tmp_path / "run")
+    train(config | {"workers": 2}, max_steps=2)
+    train(config | {"workers": 1}, max_steps=1, resume=True)
+    ahead = weights(tmp_path / "run", 3)
+    assert [name for name in expected if not torch.equal(expected[name], ahead[name])] == []
+
+
 def test_a_used_output_dir_is_refused_without_resume_and_stays_as_it_is(train, tmp_path):
     train(RECOGNITION, max_steps=2)
     before = content(tmp_path / "run")
