@@ -32,7 +32,7 @@ def upload(view, zone: str, files) -> None:
 
 def shown(view) -> str:
     """Where the edited picture on the page comes from; another one after each edit."""
-    view.locator("#photo-result img").first.wait_for(timeout=60_000)
+    view.locator("#photo-result img").first.wait_for()
     return view.evaluate("[...document.querySelectorAll('#photo-result img')].map(i => i.src).join()")
 
 

@@ -29,7 +29,7 @@ def page(tmp_path_factory):
             [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
         )
     address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
+    for _ in range(600):
         try:
             urllib.request.urlopen(address, timeout=1).close()
             break
@@ -81,10 +81,11 @@ def browser(camera):
 def opened(browser, page: str, **size):
     """The page in a window of its own; what goes wrong in its scripts fails the test."""
     context = browser.new_context(viewport=size, permissions=["camera"])
+    context.set_default_timeout(120_000)  # a busy machine may be six times slower
     view, errors = context.new_page(), []
     view.on("pageerror", lambda error: errors.append(error))
     view.goto(page)
-    view.locator("#photo-result img").first.wait_for(timeout=60_000)  # before, it does not listen
+    view.locator("#photo-result img").first.wait_for()  # before, it does not listen
     yield view
     context.close()
     assert not errors

@@ -20,9 +20,9 @@ def picture(view) -> str:
 
 def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(browser_page, tmp_path):
     view = browser_page
-    view.locator("#photo-result img").first.wait_for(timeout=60_000)
+    view.locator("#photo-result img").first.wait_for()
     started(view)
-    view.locator("#live-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#live-note").get_by_text("Please confirm first").wait_for()
     placeholder = picture(view)
     view.locator("#live-consent input").check()
     for _ in range(3):  # frame after frame
@@ -30,7 +30,7 @@ def test_the_webcam_wears_an_expression_or_is_read_once_the_visitor_agrees(brows
         view.wait_for_function("src => document.querySelector('#live-shown img').src != src", arg=before)
     assert picture(view) != placeholder and view.locator("#live-note").inner_text().strip(" 0123456789.s") == ""
     view.locator("#live-expression").get_by_label("What do I look like?").check()
-    view.locator("#live-note").get_by_text("You look like: happiness").wait_for(timeout=30_000)
+    view.locator("#live-note").get_by_text("You look like: happiness").wait_for()
     view.locator("#live-expression").get_by_label("Surprise").check()
     view.locator("#live-note").get_by_text("You look like").wait_for(state="hidden")
     screenshot(view, "live")

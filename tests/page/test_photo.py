@@ -29,7 +29,7 @@ def test_a_visitor_with_one_photo_smiles_after_two_clicks_and_gets_a_marked_file
     source, view = photographs[0], browser_page
     example = shown(view)
     view.locator("#photo-source input[type=file]").set_input_files(source)
-    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for()
     assert shown(view) == example  # nothing is edited before the visitor has agreed, and nothing is lost
     view.locator("#photo-consent input").check()
     wait_for_another(view, example)
@@ -47,7 +47,7 @@ def test_a_client_gets_the_same_bytes_as_a_visitor(browser_page, page, photograp
     view = browser_page
     example = shown(view)
     view.locator("#photo-source input[type=file]").set_input_files(photographs[0])
-    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for()
     view.locator("#photo-consent input").check()
     wait_for_another(view, example)
     download(view, "#photo-save", tmp_path / "edited.png")
@@ -86,7 +86,7 @@ def test_the_visitors_own_reference_is_worn(browser_page, photographs):
     picture = shown(view)
     view.get_by_text("My own expression").click()
     view.locator("#photo-reference input[type=file]").set_input_files(photographs[1])
-    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for()
     assert shown(view) == picture
     view.locator("#photo-consent input").check()
     wait_for_another(view, picture)
@@ -97,7 +97,7 @@ def download(view, button: str, path: Path) -> str:
     """Save what a button makes; returns the name it is given."""
     view.locator(button).click()
     link = view.locator("#photo-file a").first
-    link.wait_for(timeout=120_000)
+    link.wait_for()
     with view.expect_download() as given:
         link.click()
     given.value.save_as(path)
@@ -148,7 +148,7 @@ def test_of_several_faces_the_visitor_chooses(browser_page, photographs, tmp_pat
     view = browser_page
     picture = shown(view)
     view.locator("#photo-source input[type=file]").set_input_files(tmp_path / "both.png")
-    view.locator("#photo-note").get_by_text("Please confirm first").wait_for(timeout=60_000)
+    view.locator("#photo-note").get_by_text("Please confirm first").wait_for()
     view.locator("#photo-consent input").check()
     view.get_by_label("Surprise").check()
     wait_for_another(view, picture)

@@ -40,7 +40,7 @@ def read_tab(browser_page):
 
 
 def wait_for_note(view, text: str) -> None:
-    view.locator("#read-note").get_by_text(text).wait_for(timeout=90_000)
+    view.locator("#read-note").get_by_text(text).wait_for()
 
 
 def bars(view) -> str:
@@ -89,7 +89,7 @@ def test_a_folder_is_read_whole_and_what_is_no_picture_left_out(read_tab, files,
 def test_an_example_is_read_at_a_click(read_tab):
     for name in ("surprise", "anger"):
         read_tab.get_by_role("button", name=f"{name}.png").click()
-        read_tab.locator("#read-bars h2").get_by_text(name).wait_for(timeout=60_000)
+        read_tab.locator("#read-bars h2").get_by_text(name).wait_for()
         wait_for_note(read_tab, "1 picture, 1 face.")
 
 

@@ -35,11 +35,11 @@ def choose(view, control: str, file: Path) -> None:
 
 
 def shown(view) -> str:
-    return view.locator("#video-result video").first.get_attribute("src", timeout=90_000)
+    return view.locator("#video-result video").first.get_attribute("src")
 
 
 def wait_for_note(view, text: str) -> None:
-    view.locator("#video-note").get_by_text(text).wait_for(timeout=90_000)
+    view.locator("#video-note").get_by_text(text).wait_for()
 
 
 def test_a_trial_then_the_whole_named_after_the_video_and_marked(video_tab, tmp_path):
@@ -88,7 +88,7 @@ def test_cancel_ends_an_edit_and_the_next_one_begins_at_once(video_tab, tmp_path
     view = video_tab
     choose(view, "#video-source", film(tmp_path / "long.mp4", frames=600))
     view.locator("#video-whole").click()
-    view.locator("#video-result").get_by_text("600 frames").wait_for(timeout=90_000)
+    view.locator("#video-result").get_by_text("600 frames").wait_for()
     view.locator("#video-cancel").click()
     wait_for_note(view, "Cancelled.")
     choose(view, "#video-source", film(tmp_path / "short.mp4", frames=3))
@@ -105,7 +105,7 @@ def finished_videos(tmp_path_factory) -> list[str]:
 def test_a_visitor_who_leaves_or_reloads_frees_the_place(leaves, video_tab, browser, page, tmp_path, tmp_path_factory):
     choose(video_tab, "#video-source", film(tmp_path / "long.mp4", frames=900))
     video_tab.locator("#video-whole").click()
-    video_tab.locator("#video-result").get_by_text("900 frames").wait_for(timeout=90_000)
+    video_tab.locator("#video-result").get_by_text("900 frames").wait_for()
     if leaves:
         video_tab.close()
         view = browser.new_page()
