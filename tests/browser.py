@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+PATIENCE_MS = 120_000  # a busy machine may be six times slower than an idle one
+
 
 def screenshot(view, name: str) -> None:
     """How the docs' pictures are made: LEED_HUB_SCREENSHOTS=docs python -m pytest tests/page."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,19 +35,22 @@ class StepBatches(Dataset):
     device: torch.device
 
     def __getitem__(self, step: int) -> tuple[dict[str, Tensor], int]:
-        indices = indices_of_step(len(self.feed), self.batch_size, step, self.seed, self.rank, self.world_size)
+        indices = self._indices(step)
         draws = generator_of_step(self.seed, step, self.rank)
         batch = self.feed.batch(indices, draws, self.device)
         return batch, int(torch.randint(2**62, (), generator=draws))
+
+    def _indices(self, step: int) -> Tensor:
+        return indices_of_step(len(self.feed), self.batch_size, step, self.seed, self.rank, self.world_size)
 
     def made_ahead(self, steps: range, workers: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         """Those of some steps in turn; where there are workers, so many processes make them on the CPU meanwhile."""
         if not workers:
             yield from map(self.__getitem__, steps)
             return
-        made = StepBatches(self.feed, self.batch_size, self.seed, self.rank, self.world_size, torch.device("cpu"))
+        self._indices(steps.start)  # too large a batch is told here, in one sentence; a worker would add a traceback
         loader = DataLoader(
-            made,
+            replace(self, device=torch.device("cpu")),
             batch_size=None,
             sampler=steps,
             num_workers=workers,

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from browser import PATIENCE_MS
 from conftest import missing, portrait
 from PIL import Image
 
@@ -81,7 +82,7 @@ def browser(camera):
 def opened(browser, page: str, **size):
     """The page in a window of its own; what goes wrong in its scripts fails the test."""
     context = browser.new_context(viewport=size, permissions=["camera"])
-    context.set_default_timeout(120_000)  # a busy machine may be six times slower
+    context.set_default_timeout(PATIENCE_MS)
     view, errors = context.new_page(), []
     view.on("pageerror", lambda error: errors.append(error))
     view.goto(page)

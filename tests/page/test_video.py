@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import screenshot, upload
+from browser import PATIENCE_MS, screenshot, upload
 from conftest import portrait
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -109,6 +109,7 @@ def test_a_visitor_who_leaves_or_reloads_frees_the_place(leaves, video_tab, brow
     if leaves:
         video_tab.close()
         view = browser.new_page()
+        view.set_default_timeout(PATIENCE_MS)
         view.goto(page)
     else:
         view = video_tab

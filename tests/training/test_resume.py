@@ -89,6 +89,12 @@ def test_batches_made_ahead_by_other_processes_are_the_same(train, tmp_path, con
     assert [name for name in expected if not torch.equal(expected[name], ahead[name])] == []
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_large_a_batch_is_one_sentence(train, workers):
+    with pytest.raises(ConfigError, match=r"^A step takes 99 pictures but the corpora hold 28; lower batch_size\.$"):
+        train(RECOGNITION | {"batch_size": 99, "workers": workers})
+
+
 def test_a_used_output_dir_is_refused_without_resume_and_stays_as_it_is(train, tmp_path):
     train(RECOGNITION, max_steps=2)
     before = content(tmp_path / "run")
