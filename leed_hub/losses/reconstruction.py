@@ -98,7 +98,7 @@ def flow_total_variation(flow: Tensor) -> Tensor:
     return along_x.abs().mean() + along_y.abs().mean()
 
 
-def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
+def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Ask the flow to fetch each landmark of the target from where it is in the source.
 
     Differences of pixels tell a flow the way only where it is nearly right; points tell it from everywhere.
@@ -106,6 +106,7 @@ def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
     Args:
         flow (Tensor): (B, 2, h, w), where each place comes from: (x, y) offsets in half sides.
         source, target (Tensor): (B, L, 2), their landmarks, x, y in -1..1; NaN where unknown.
+        weight (Tensor | None): (L,), how much each counts; None: all alike.
     Returns:
         Tensor: scalar >= 0, the mean distance in units of half the side over the landmarks that are known and in the
             crop; 0 where there is none.
@@ -114,21 +115,22 @@ def landmark_flow_loss(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
     target, wanted = target.nan_to_num(), (source - target).nan_to_num()
     found = F.grid_sample(flow, target[:, None].to(flow.dtype), padding_mode="border", align_corners=False)[:, :, 0]
     distance = torch.linalg.vector_norm(found.transpose(1, 2) - wanted, dim=2)
-    return (distance * known).sum() / known.sum().clamp_min(1)
+    return _mean_of_known(distance, known, weight)
 
 
-def landmark_distance(found: Tensor, landmarks: Tensor) -> Tensor:
+def landmark_distance(found: Tensor, landmarks: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean distance of landmarks that are read off a code to the true ones.
 
     Args:
         found (Tensor): (B, L, 2).
         landmarks (Tensor): (B, L, 2); NaN where unknown, which does not count.
+        weight (Tensor | None): (L,), how much each counts; None: all alike.
     Returns:
         Tensor: scalar >= 0, in the landmarks' unit; 0 where none is known.
     """
     known = landmarks.isfinite().all(dim=2)
     distance = torch.linalg.vector_norm(found - landmarks.nan_to_num(), dim=2)
-    return (distance * known).sum() / known.sum().clamp_min(1)
+    return _mean_of_known(distance, known, weight)
 
 
 def mask_sparsity(mask: Tensor) -> Tensor:
@@ -142,6 +144,12 @@ def mask_sparsity(mask: Tensor) -> Tensor:
         Tensor: scalar in [0, 1], the mean.
     """
     return mask.mean()
+
+
+def _mean_of_known(distance: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted mean of distances (B, L) where they are known, (B, L) bool; 0 where none is."""
+    counts = known if weight is None else known * weight.to(distance)
+    return (distance * counts).sum() / counts.sum().clamp_min(1)
 
 
 def _forward_differences(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,10 +47,12 @@ class LEEDConfig:
         identity_dim: numbers that the neutral mapping passes on of z. Few, as in e: what a wide code has to spare
             carries the other attribute along, faint but legible.
         expression_dim: numbers in the expression code e.
+        expression_limit: how long a code can get, in square roots of `expression_dim`.
         landmarks: how many landmarks of the face a point of the manifold tells.
         max_flow: how far a pixel may be moved, as a share of half the crop's side; no input whatever moves one further.
         depths: residual blocks of the encoder at each of its four scales.
         refinements: residual blocks that the decoder adds at each of its three finer scales.
+        flow_cells: cells a side of a coarse flow that is read off the way to go alone; 0 for none.
         uses_flow: whether the decoder may move pixels.
         uses_color: whether the decoder may paint (teeth, tongue, folds) under a mask.
         template: where the crop puts the image-left eye, the image-right eye and the image-left and image-right mouth
@@ -64,10 +66,12 @@ class LEEDConfig:
     manifold_dim: PositiveInt = 256
     identity_dim: PositiveInt = 16
     expression_dim: PositiveInt = 24
+    expression_limit: Annotated[float, Field(gt=0)] = 1.0
     landmarks: PositiveInt = 68
     max_flow: Annotated[float, Field(gt=0, le=1)] = 0.4
     depths: FourCounts = (1, 2, 2, 2)
     refinements: Annotated[int, Field(ge=0, le=64)] = 1
+    flow_cells: Annotated[int, Field(ge=0, le=64)] = 0
     uses_flow: bool = True
     uses_color: bool = True
     template: Template = (0.36, 0.40, 0.64, 0.40, 0.386, 0.71, 0.614, 0.71)
@@ -204,9 +208,9 @@ class ExpressionExtractor(nn.Linear):
     that the training saw may have a long displacement, but not a long code.
     """
 
-    def __init__(self, manifold_dim: int, expression_dim: int):
+    def __init__(self, manifold_dim: int, expression_dim: int, limit: float):
         super().__init__(manifold_dim, expression_dim, bias=False)
-        self.radius = expression_dim**0.5
+        self.radius = limit * expression_dim**0.5
 
     def forward(self, displacement: Tensor) -> Tensor:
         return self.bounded(super().forward(displacement).float())
@@ -247,6 +251,12 @@ class FaceDecoder(nn.Module):
             for width in (w2, w1, w0)
         )
         self.max_flow = config.max_flow
+        # The crop is aligned, so where a mouth corner goes is known from the codes, long before any feature is.
+        self.coarse_flow = None
+        if config.flow_cells:
+            self.coarse_flow = nn.Linear(condition_dim, 2 * config.flow_cells**2)
+            nn.init.zeros_(self.coarse_flow.weight)
+            nn.init.zeros_(self.coarse_flow.bias)
         self.to_flow = PixelHead(w0, 2, config.patch // 2)
         self.to_paint = PixelHead(w0, 4, config.patch)
 
@@ -258,8 +268,13 @@ class FaceDecoder(nn.Module):
             h = up(torch.cat([h, skip], dim=1), condition)  # (B, w, 2h, 2w)
             for block in cast(nn.ModuleList, refine):
                 h = block(h, condition)
+        flow = self.to_flow(h).float()
+        if self.coarse_flow is not None:
+            cells = self.coarse_flow(condition).float()
+            cells = cells.unflatten(1, (2, int((cells.shape[1] / 2) ** 0.5), -1))
+            flow = flow + F.interpolate(cells, flow.shape[-2:], mode="bilinear", align_corners=False)
         # To begin with a tenth of half the side a unit: the size of a strong smile.
-        flow = self.max_flow * torch.tanh(self.to_flow(h).float() * (0.1 / self.max_flow))
+        flow = self.max_flow * torch.tanh(flow * (0.1 / self.max_flow))
         paint = self.to_paint(h).float()  # (B, 4, H, W)
         return flow, torch.sigmoid(paint[:, :1] - 2), torch.tanh(paint[:, 1:])  # painting starts rare
 
@@ -322,7 +337,7 @@ class LEEDModel(HubModel, pipeline_tag="image-to-image", tags=["facial-expressio
         self.encoder = FaceEncoder(config)
         z, e = config.manifold_dim, config.expression_dim
         self.neutral_mapping = nn.Sequential(nn.Linear(z, config.identity_dim), nn.Linear(config.identity_dim, z))
-        self.extractor = ExpressionExtractor(z, e)
+        self.extractor = ExpressionExtractor(z, e, config.expression_limit)
         # What an expression does to everybody, and what it does to this person besides.
         self.transformer_common = nn.Linear(e, z, bias=False)
         self.transformer_personal = MLP(z + e, z, z)

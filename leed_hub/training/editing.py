@@ -65,6 +65,18 @@ class EditingLosses:
     discriminators_start_step: int = 0
 
 
+def point_weight(count: int) -> Tensor | None:
+    """How much each of a face's landmarks counts in `geometry` and `landmarks`, (count,); None: all alike.
+
+    Of the 68 points the lids' move by a few pixels where lips move by twenty, and yet say as much.
+    """
+    if count != 68:
+        return None
+    weight = torch.ones(68)
+    weight[17:27], weight[36:48] = 2, 4  # brows, lids
+    return weight
+
+
 @dataclass
 class EditingStep:
     """What the terms of one training step look at; each part is computed when a term first asks for it.
@@ -98,8 +110,12 @@ class EditingStep:
 
     @cached_property
     def code(self) -> Tensor:
-        """e in float32, (P, D)."""
-        return self.output.faces.expression_code.float()
+        """e in float32, each number with unit variance over the batch, (P, D).
+
+        Else the terms of codes are least where e is one number: the one that is read most surely.
+        """
+        code = self.output.faces.expression_code.float()
+        return code / (code.var(dim=0) + 1e-4).sqrt()
 
     @property
     def neutral_point(self) -> Tensor:
@@ -109,11 +125,12 @@ class EditingStep:
 
 def _geometry(step: EditingStep) -> Tensor:
     output, has_target, points = step.output, step.batch["has_target"], step.batch["landmarks"]
+    weight = point_weight(points.shape[1])
     return (
-        reconstruction.landmark_distance(output.landmarks, points)
-        + reconstruction.landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"])
+        reconstruction.landmark_distance(output.landmarks, points, weight)
+        + reconstruction.landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"], weight)
         + reconstruction.landmark_distance(
-            output.edited_landmarks[has_target], points[step.batch["target"][has_target]]
+            output.edited_landmarks[has_target], points[step.batch["target"][has_target]], weight
         )
     ) / 3
 
@@ -121,7 +138,8 @@ def _geometry(step: EditingStep) -> Tensor:
 def _landmarks(step: EditingStep) -> Tensor:
     has_target, points = step.batch["has_target"], step.batch["landmarks"]
     source, target = (points[step.batch[role][has_target]] for role in ("source", "target"))
-    return reconstruction.landmark_flow_loss(step.output.edit.flow[has_target], source, target)
+    weight = point_weight(points.shape[1])
+    return reconstruction.landmark_flow_loss(step.output.edit.flow[has_target], source, target, weight)
 
 
 def _information(step: EditingStep) -> Tensor:
