@@ -171,6 +171,8 @@ def test_landmark_flow_loss_by_hand():
     source = torch.tensor([[[0.25, 0.0], [-0.5, 0.5], [torch.nan, 0.2], [1.0, 0.0]]])
     # Right, 0.25 off, unknown, out of the crop.
     assert landmark_flow_loss(flow, source, target).item() == pytest.approx(0.125)
+    weight = torch.tensor([1.0, 3.0, 9.0, 9.0])
+    assert landmark_flow_loss(flow, source, target, weight).item() == pytest.approx(3 * 0.25 / 4)
     assert landmark_flow_loss(flow, source * torch.nan, target) == 0
 
 
@@ -185,4 +187,5 @@ def test_landmark_distance_by_hand_counts_known_landmarks_only():
     found = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]])
     landmarks = torch.tensor([[[3.0, 4.0], [1.0, 2.0], [torch.nan, 0.0]]])
     assert landmark_distance(found, landmarks).item() == pytest.approx(3)
+    assert landmark_distance(found, landmarks, torch.tensor([3.0, 1.0, 9.0])).item() == pytest.approx((15 + 1) / 4)
     assert landmark_distance(found, landmarks * torch.nan) == 0

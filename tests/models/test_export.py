@@ -24,7 +24,9 @@ EDITORS = {
     "64 pixels, other widths, without flow": dataclasses.replace(
         EDITOR, image_size=64, widths=(4, 8, 12, 16), expression_dim=6, uses_flow=False
     ),
-    "48 pixels in cells of 2, without colour": dataclasses.replace(EDITOR, image_size=48, patch=2, uses_color=False),
+    "48 pixels in cells of 2, with a coarse flow, without colour": dataclasses.replace(
+        EDITOR, image_size=48, patch=2, uses_color=False, flow_cells=3
+    ),
 }
 RECOGNIZERS = {
     "grey": RECOGNIZER,
@@ -50,8 +52,9 @@ def lively(model):
             module.running_var.uniform_(0.5, 2, generator=generator)
             if module.affine:
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-    for name in ("to_flow", "to_paint"):
-        for parameter in getattr(getattr(model, "decoder", None), name, torch.nn.Identity()).parameters():
+    for name in ("to_flow", "to_paint", "coarse_flow"):
+        part = getattr(getattr(model, "decoder", None), name, None) or torch.nn.Identity()
+        for parameter in part.parameters():
             torch.nn.init.normal_(parameter, std=0.2, generator=generator)
     return model.eval()
 

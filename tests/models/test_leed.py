@@ -5,7 +5,9 @@ import torch
 
 from leed_hub.models.leed import LEEDConfig, LEEDModel, warp
 
-CONFIG = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4)
+CONFIG = LEEDConfig(
+    image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, expression_dim=4, expression_limit=2, flow_cells=4
+)
 
 
 @pytest.fixture
@@ -66,12 +68,25 @@ def test_codes_flow_and_paint_are_bounded_whatever_comes_in(model, picture):
         weight.mul_(3)  # as no training should leave them
     source, reference = model.encode(picture), model.encode(picture.flip(0))
     assert source.point.abs().max() <= 3 and source.neutral_point.abs().max() <= 3
-    assert (reference.expression_code.norm(dim=1) <= 4**0.5 + 1e-5).all()
+    assert (reference.expression_code.norm(dim=1) <= 2 * 4**0.5 + 1e-5).all()
     for strength in (0.0, 1.0, torch.full((3, 1), 2.0)):
         edit = model.decode(picture, source, reference.expression_code, strength)
         assert edit.flow.isfinite().all() and edit.flow.abs().max() <= CONFIG.max_flow
         assert edit.mask.min() >= 0 and edit.color.abs().max() <= 1
         assert edit.target_point.abs().max() <= 3
+
+
+@torch.inference_mode()
+def test_the_coarse_flow_moves_places_by_the_way_to_go_alone(model):
+    source, code = model.encode(faces(0)), model.encode(faces(1)).expression_code
+    still = model.decode(faces(0), source, code).flow
+    model.decoder.coarse_flow.bias.view(2, 4, 4)[0, 0, 0] = 1  # to the right, at the upper left corner
+    moved = model.decode(faces(0), source, code).flow - still
+    assert moved[:, 0, :4, :4].min() > 0.01 and moved[:, 1].abs().max() == 0
+    assert moved[:, 0, 8:].abs().max() == moved[:, 0, :, 8:].abs().max() == 0
+    at_rest = {name: weight for name, weight in LEEDModel(CONFIG).state_dict().items() if "coarse_flow" in name}
+    assert len(at_rest) == 2 and all(weight.abs().max() == 0 for weight in at_rest.values())
+    assert LEEDModel(LEEDConfig(**{**vars(CONFIG), "flow_cells": 0})).decoder.coarse_flow is None
 
 
 @torch.inference_mode()

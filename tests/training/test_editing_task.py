@@ -8,7 +8,7 @@ from gradients import touched
 
 from leed_hub.models.discriminators import EditingDiscriminators
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.training.editing import TERMS, EditingLosses, EditingTask
+from leed_hub.training.editing import TERMS, EditingLosses, EditingTask, point_weight
 
 ALL_TERMS = tuple(TERMS)
 TRANSFORMER = ("transformer_common", "transformer_personal")
@@ -52,6 +52,27 @@ def test_all_terms_together_are_finite():
     assert terms.keys() == {*ALL_TERMS, "loss"}
     assert all(term.isfinite() for term in terms.values())
     assert not edited.requires_grad
+
+
+def test_no_number_of_a_code_counts_more_for_being_larger():
+    asked = dataclasses.replace(NO_LOSS, same_expression=1.0, info_nce=1.0)
+    learner = task(asked)
+    terms, _ = learner.generator_losses(batch(), step=0)
+    assert terms["same_expression"] > 0 < terms["info_nce"]
+    with torch.no_grad():
+        learner.model.extractor.radius = 1e6
+        before, _ = learner.generator_losses(batch(), step=0)
+        learner.model.extractor.weight[2] *= 100
+        after, _ = learner.generator_losses(batch(), step=0)
+    for name in ("same_expression", "info_nce"):
+        assert torch.isclose(after[name], before[name], rtol=0.02)
+
+
+def test_lids_and_brows_weigh_more_among_68_points_only():
+    weight = point_weight(68)
+    assert weight[[0, 27, 48, 67]].tolist() == [1] * 4  # jaw, nose, lips
+    assert weight[17:27].tolist() == [2] * 10 and weight[36:48].tolist() == [4] * 12
+    assert point_weight(5) is None
 
 
 @pytest.mark.parametrize(
