@@ -13,6 +13,7 @@ from PIL import Image
 from leed_hub import ExpressionEditor, ExpressionEncoderModel, LEEDModel
 from leed_hub.errors import ModelLoadError
 from leed_hub.evaluation import Editing
+from leed_hub.evaluation.card import weights_name
 from leed_hub.faces import yunet
 from leed_hub.models.card import CardFacts
 from leed_hub.models.checkpoint import BUNDLED
@@ -53,6 +54,12 @@ def measured_in_readme(row: str) -> float:
 )
 def test_readme_says_what_the_card_says(row, name, corpus):
     assert measured_in_readme(row) == round(card_value(name, corpus), 3)
+
+
+@pytest.mark.parametrize("name", ["editor", "recognizer"])
+def test_all_that_a_card_says_was_measured_of_the_weights_beside_it(name):
+    measured_of = {row.get("weights") for row in CardFacts.read(BUNDLED / name).metrics}
+    assert measured_of == {weights_name(BUNDLED / name)}
 
 
 @pytest.mark.slow

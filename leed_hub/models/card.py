@@ -29,7 +29,8 @@ class CardFacts:
         training_command: the line that trains it again.
         training_notes: how far the training went, a sentence.
         datasets: {"name", "license"} and, where there are, "id" (on the Hub), "url" and "role" ("test only").
-        metrics: {"name", "value", "dataset", "split"} and, where it needs saying, "protocol".
+        metrics: {"name", "value", "dataset", "split"} and, where it needs saying, "protocol", and "weights", the first
+            digits of the SHA-256 of the weights measured.
         fairness: how well groups of people are read, a table of Markdown with a sentence before it.
         limitations: known failures, a sentence each.
         license_name: where the training data restrict the weights, the terms' name instead of Apache-2.0.

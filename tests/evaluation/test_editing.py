@@ -10,6 +10,7 @@ from PIL import Image
 
 from leed_hub.errors import CorpusError
 from leed_hub.evaluation import Editing, record_in_card
+from leed_hub.evaluation.card import weights_name
 from leed_hub.models.card import CardFacts
 from leed_hub.models.leed import LEEDConfig, LEEDModel
 
@@ -128,7 +129,21 @@ def test_the_card_says_whose_triplets_were_edited(pairs_dir, tmp_path_factory, f
     record_in_card(model, root / "model", Editing(data=root / folder).run(return_source))
     entries = CardFacts.read(root / "model").metrics
     written = {"name": "error_ratio", "value": 1.0, "dataset": corpus, "split": folder, "protocol": protocol}
-    assert older in entries and written in entries
+    assert older in entries and written | {"weights": weights_name(root / "model")} in entries
+
+
+def test_what_was_measured_of_other_weights_leaves_the_card(pairs_dir, tmp_path):
+    config = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=8, expression_dim=4)
+    row = {"name": "ssim", "value": 0.5, "dataset": "Triplets", "split": "others"}
+    for name in ("these", "others"):
+        LEEDModel(config).save_pretrained(tmp_path / name)
+    rows = [row | {"split": name, "weights": weights_name(tmp_path / name)} for name in ("these", "others")]
+    model = LEEDModel.from_pretrained(tmp_path / "these")
+    model.save_pretrained(tmp_path / "these", card=CardFacts(metrics=rows))
+    record_in_card(model, tmp_path / "these", Editing(data=pairs_dir).run(return_source))
+    metrics = CardFacts.read(tmp_path / "these").metrics
+    assert rows[0] in metrics and rows[1] not in metrics
+    assert {entry["weights"] for entry in metrics} == {weights_name(tmp_path / "these")}
 
 
 @pytest.mark.parametrize("kind", ["missing", "cut off", "broken header", "too large"])
