@@ -33,9 +33,7 @@ def record_in_card(model: HubModel, folder: str | os.PathLike, numbers: dict) ->
         for row in facts.metrics
         if row.get("weights", weights) == weights and (row["dataset"], row["split"], row["name"]) not in replaced
     ]
-    measured = [
-        row | {"value": round(row["value"], 4), "weights": weights} for row in rows if row["value"] is not None
-    ]
+    measured = [row | {"value": round(row["value"], 4), "weights": weights} for row in rows if row["value"] is not None]
     facts = dataclasses.replace(facts, metrics=kept + measured, **evaluation.card_facts(numbers))
     write_text(Path(folder) / CARD, str(model.generate_model_card(facts)))
 

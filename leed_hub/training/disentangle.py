@@ -3,8 +3,9 @@
 Gradients do not get there: the loss that asks for one neutral point a person falls, while a probe still reads the
 expression off z_n in faint directions that the loss hardly sees. Fisher's linear discriminant weighs each direction
 beside its own variance, as a probe does, and needs no more than what the training knows: which pictures show one
-person. X, T and the decoder's first layer are then fitted anew by least squares, so that the decoder is told the same
-way to go as before. Source: Fisher 1936, doi 10.1111/j.1469-1809.1936.tb02137.x.
+person. X, T and the decoder's first layer are then fitted anew by least squares: X to the codes that others have in the
+same expression, so that e tells less of who wears it, and the others so that the decoder is told the same way to go as
+before. Source: Fisher 1936, doi 10.1111/j.1469-1809.1936.tb02137.x.
 """
 
 import dataclasses
@@ -41,10 +42,11 @@ def disentangle_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *,
         faces = model.encode(batch["images"])
         setup = batch["setup"] + setups
         parts.append(
-            (faces.point, faces.neutral_point, faces.expression_code, setup, batch["is_neutral"], batch["corpus"])
+            (faces.point, faces.neutral_point, faces.expression_code, setup)
+            + tuple(batch[name] for name in ("is_neutral", "corpus", "expression", "person"))
         )
         setups = int(setup.max()) + 1
-    point, old_neutral, code, setup, is_neutral, corpus = map(torch.cat, zip(*parts, strict=True))
+    point, old_neutral, code, setup, is_neutral, corpus, expression, person = map(torch.cat, zip(*parts, strict=True))
 
     # Each picture beside its setup's neutral one.
     neutral_of = torch.full((setups,), -1)
@@ -69,9 +71,16 @@ def disentangle_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *,
     # From here on without the corpora that show no pair, whose faces may lie so far off that they rule every fit.
     shown = torch.nonzero(torch.isin(corpus, corpus[paired])).squeeze(1)
 
-    # X: the old code, and zero where a face is neutral.
+    # X: the old code that others have who wear the expression, and zero where a face is neutral. A face's own code
+    # also tells who wears it.
     straight = model.extractor.straightened(code)
-    extractor = _fit(displacement[shown], straight[shown] - straight[is_neutral].mean(dim=0))
+    straight = straight - straight[is_neutral].mean(dim=0)
+    wearers, common = codes_of_others(straight, expression, person)
+    neutral = torch.nonzero(is_neutral).squeeze(1)
+    told, asked_for = torch.cat([wearers, neutral]), torch.cat([common, torch.zeros(len(neutral), straight.shape[1])])
+    if not len(wearers):
+        told, asked_for = shown, straight[shown]
+    extractor = _fit(displacement[told], asked_for)
 
     # T, and the decoder's first layer for what depends on the source alone: the way z' - z is the old one, with the
     # others' expressions and at strength 0.
@@ -128,6 +137,27 @@ def fisher_directions(codes: Tensor, mates: Tensor, everybody: Tensor, count: in
     _, vectors = torch.linalg.eigh(whitening.T @ within @ whitening)
     directions = (whitening @ vectors[:, :count]).float()
     return directions / (everybody @ directions).std(dim=0).clamp(min=1e-6)
+
+
+def codes_of_others(codes: Tensor, expression: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
+    """What the other persons in a picture's expression have for a code.
+
+    Args:
+        codes: (N, D).
+        expression, person: (N,), equal numbers for equal ones; pictures of expression -1 are left out.
+    Returns:
+        tuple: the rows (M,) of pictures whose expression somebody else wears, and the mean codes (M, D) of these.
+    """
+
+    def sums(groups: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each row's group: the sum of its codes, and how many they are."""
+        _, place, count = groups.unique(dim=0, return_inverse=True, return_counts=True)
+        return codes.new_zeros(len(count), codes.shape[1]).index_add(0, place, codes)[place], count[place]
+
+    all_codes, everybody = sums(expression)
+    own_codes, own = sums(torch.stack([expression, person], dim=1))
+    rows = torch.nonzero((expression >= 0) & (everybody > own)).squeeze(1)
+    return rows, ((all_codes - own_codes)[rows] / (everybody - own)[rows, None])
 
 
 def _activity(layer: torch.nn.Module, neutral_point: Tensor, code: Tensor) -> Tensor:

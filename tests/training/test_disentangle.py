@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from leed_hub.errors import ConfigError
+from leed_hub.losses.disentanglement import scatter_share
 from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.training.disentangle import disentangle_codes, fisher_directions
+from leed_hub.training.disentangle import codes_of_others, disentangle_codes, fisher_directions
 
 CONFIG = LEEDConfig(image_size=32, widths=(8, 8, 8, 8), manifold_dim=16, identity_dim=8, expression_dim=4)
 
@@ -25,6 +26,8 @@ def batches(count: int = 30, size: int = 16, knows_neutral: bool = True) -> list
                 "setup": torch.arange(size // 2).repeat(2),
                 "is_neutral": (worn == 0) & knows_neutral,
                 "corpus": torch.zeros(size, dtype=torch.long),
+                "expression": torch.where(worn > 0, worn, -1),
+                "person": person,
             }
         )
     return made
@@ -99,6 +102,7 @@ def test_faces_without_a_neutral_mate_spoil_no_fit():
     lone = batches(count=15, knows_neutral=False)
     for batch in lone:  # far off, and nothing is known of them
         batch["images"] = 4 - 3 * batch["images"]
+        batch["expression"] = torch.full((16,), -1)
         batch["setup"], batch["corpus"] = torch.arange(16), batch["corpus"] + 1
     plain, mixed = (disentangle_codes(model(), told, identity_dim=4).state_dict() for told in (faces, faces + lone))
     assert all(torch.allclose(plain[name], weight, atol=1e-4) for name, weight in mixed.items())
@@ -111,6 +115,29 @@ def test_a_neutral_face_has_next_to_no_expression_code():
         codes = after.encode(batch["images"]).expression_code
     neutral = batch["is_neutral"]
     assert codes[neutral].square().mean() < 0.5 * codes[~neutral].square().mean()
+
+
+def test_who_wears_an_expression_tells_less_of_its_code():
+    before = model()
+    after = disentangle_codes(before, batches(), identity_dim=4)
+    unknown = [batch | {"expression": torch.full((16,), -1)} for batch in batches()]  # as recipe "neutral" knows it
+    own = disentangle_codes(before, unknown, identity_dim=4)
+
+    @torch.no_grad()
+    def differing(network: LEEDModel) -> float:
+        """How far codes of one expression differ beside how far all do."""
+        faces = batches()
+        codes = torch.cat([network.encode(batch["images"]).expression_code for batch in faces])
+        return float(scatter_share(codes, torch.cat([batch["expression"] for batch in faces])))
+
+    assert differing(after) < 0.8 * differing(own)
+
+
+def test_codes_of_others_by_hand():
+    codes = torch.tensor([[1.0], [2.0], [4.0], [10.0], [20.0], [7.0]])
+    expression, person = torch.tensor([5, 5, 5, 6, 6, -1]), torch.tensor([0, 1, 1, 2, 2, 3])
+    rows, means = codes_of_others(codes, expression, person)
+    assert rows.tolist() == [0, 1, 2] and means.squeeze(1).tolist() == [3, 1, 1]
 
 
 def test_without_a_known_neutral_face_the_codes_cannot_be_disentangled():
