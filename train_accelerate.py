@@ -90,6 +90,7 @@ def train(
     if precision == "auto":
         precision = "bf16" if computes_fast_in_bf16() else "no"
     accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # untold, several processes on CPUs would not know of each other
         mixed_precision=precision,
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(output_dir), logging_dir=str(output_dir / "logs")),
