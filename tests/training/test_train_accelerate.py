@@ -48,7 +48,7 @@ def command(config: Path, *options: str, processes: int = 1) -> list[str]:
 
 
 def environment(corpora: Path) -> dict[str, str]:
-    single = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "ACCELERATE_USE_CPU": "true"}
+    single = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
     places = {"LEED_HUB_CORPORA": corpora, "HF_HOME": corpora / "cache", "LEED_HUB_CACHE": corpora / "tables"}
     return os.environ | single | {name: str(place) for name, place in places.items()}
 
@@ -202,6 +202,8 @@ def test_two_processes_killed_and_resumed_end_as_without_a_pause(corpora, script
     assert whole.returncode == 0, whole.stderr[-3000:]
     assert (tmp_path / "run/1_first/finished").is_dir() and not (tmp_path / "run/2_second/finished").exists()
     expected = last_weights(tmp_path / "run/2_second")
+    # They know of each other, without any environment but the launcher's own.
+    assert (tmp_path / "run/2_second/checkpoints/step_00000005/process_1.safetensors").is_file()
 
     shutil.rmtree(tmp_path / "run")
     with subprocess.Popen(
