@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from leed_hub.cli import app, evaluate
 from leed_hub.evaluation import EVALUATIONS, Evaluation, evaluation_class
+from leed_hub.evaluation.card import weights_name
 from leed_hub.evaluation.evaluation import CardRows
 from leed_hub.models.card import CardFacts
 from leed_hub.models.leed import LEEDConfig, LEEDModel
@@ -90,7 +91,7 @@ def test_the_command_writes_json_and_the_card_writes_the_rows(made, tmp_path):
     assert numbers["measured"] == "editing" and numbers["detector"] == "yunet"
     (row,) = CardFacts.read(tmp_path / "model").metrics  # the older number of what is None now is gone
     protocol = {"dataset": "Made up", "split": "test", "protocol": "3 pictures"}
-    assert row == {"name": "error_ratio", "value": 0.25} | protocol
+    assert row == {"name": "error_ratio", "value": 0.25, "weights": weights_name(tmp_path / "model")} | protocol
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_an_expression_is_mixed_and_eyes_are_taken_from_another(browser_page):
         view.get_by_label(box).click()
         view.get_by_role("option", name="Surprise").click()
         picture = wait_for_another(view, picture)
+        view.get_by_role("option").first.wait_for(state="hidden")  # the first box's list fades out
 
 
 def test_the_visitors_own_reference_is_worn(browser_page, photographs):

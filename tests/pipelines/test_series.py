@@ -47,7 +47,7 @@ def test_a_face_moves_to_the_expression_and_back_in_a_marked_picture(suffix, edi
             assert image.info["duration"] == 50
             frames.append(np.asarray(image.convert("RGB")).astype(int))
     away = [np.abs(frame - frames[0]).mean() for frame in frames]
-    assert max(away) == away[4] > 2 * away[1] > 0
+    assert max(away) < 1.1 * away[4] and away[4] > 2 * away[1] > 0  # but for what WebP's compression does
     assert away[3] == pytest.approx(away[5], rel=0.3)
 
 
