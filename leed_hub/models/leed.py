@@ -52,7 +52,7 @@ class LEEDConfig:
         max_flow: how far a pixel may be moved, as a share of half the crop's side; no input whatever moves one further.
         depths: residual blocks of the encoder at each of its four scales.
         refinements: residual blocks that the decoder adds at each of its three finer scales.
-        flow_cells: cells a side of a coarse flow that is read off the way to go alone; 0 for none.
+        flow_cells: cells a side of a coarse flow that is read off the codes alone; 0 for none.
         uses_flow: whether the decoder may move pixels.
         uses_color: whether the decoder may paint (teeth, tongue, folds) under a mask.
         template: where the crop puts the image-left eye, the image-right eye and the image-left and image-right mouth
@@ -252,6 +252,7 @@ class FaceDecoder(nn.Module):
         )
         self.max_flow = config.max_flow
         # The crop is aligned, so where a mouth corner goes is known from the codes, long before any feature is.
+        self.flow_cells = config.flow_cells
         self.coarse_flow = None
         if config.flow_cells:
             self.coarse_flow = nn.Linear(condition_dim, 2 * config.flow_cells**2)
@@ -271,7 +272,7 @@ class FaceDecoder(nn.Module):
         flow = self.to_flow(h).float()
         if self.coarse_flow is not None:
             cells = self.coarse_flow(condition).float()
-            cells = cells.unflatten(1, (2, int((cells.shape[1] / 2) ** 0.5), -1))
+            cells = cells.unflatten(1, (2, self.flow_cells, self.flow_cells))
             flow = flow + F.interpolate(cells, flow.shape[-2:], mode="bilinear", align_corners=False)
         # To begin with a tenth of half the side a unit: the size of a strong smile.
         flow = self.max_flow * torch.tanh(flow * (0.1 / self.max_flow))

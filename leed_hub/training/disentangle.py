@@ -76,11 +76,12 @@ def disentangle_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *,
     straight = model.extractor.straightened(code)
     straight = straight - straight[is_neutral].mean(dim=0)
     wearers, common = codes_of_others(straight, expression, person)
-    neutral = torch.nonzero(is_neutral).squeeze(1)
-    told, asked_for = torch.cat([wearers, neutral]), torch.cat([common, torch.zeros(len(neutral), straight.shape[1])])
-    if not len(wearers):
-        told, asked_for = shown, straight[shown]
-    extractor = _fit(displacement[told], asked_for)
+    if len(wearers):
+        neutral = torch.nonzero(is_neutral).squeeze(1)
+        none = torch.zeros(len(neutral), straight.shape[1])
+        extractor = _fit(displacement[torch.cat([wearers, neutral])], torch.cat([common, none]))
+    else:  # a recipe that does not know who wears the same
+        extractor = _fit(displacement[shown], straight[shown])
 
     # T, and the decoder's first layer for what depends on the source alone: the way z' - z is the old one, with the
     # others' expressions and at strength 0.

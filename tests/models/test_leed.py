@@ -77,7 +77,7 @@ def test_codes_flow_and_paint_are_bounded_whatever_comes_in(model, picture):
 
 
 @torch.inference_mode()
-def test_the_coarse_flow_moves_places_by_the_way_to_go_alone(model):
+def test_the_coarse_flow_moves_places_by_the_codes_alone(model):
     source, code = model.encode(faces(0)), model.encode(faces(1)).expression_code
     still = model.decode(faces(0), source, code).flow
     model.decoder.coarse_flow.bias.view(2, 4, 4)[0, 0, 0] = 1  # to the right, at the upper left corner

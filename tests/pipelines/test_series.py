@@ -33,8 +33,9 @@ def test_a_strip_shows_each_expression_in_its_place(editor, session):
     assert all((strip[64:, start : start + 64] < 100).any() for start in (0, 64, 128))  # the names
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_a_face_moves_to_the_expression_and_back_in_a_marked_picture(suffix, editor, session, tmp_path):
+# WebP's compression differs from frame to frame.
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".gif", 1.0), (".webp", 1.1)])
+def test_a_face_moves_to_the_expression_and_back_in_a_marked_picture(suffix, tolerance, editor, session, tmp_path):
     path = tmp_path / f"laugh{suffix}"
     animate(session, editor.expression("laugh"), path, seconds=0.4)
     assert is_marked_edited(path)
@@ -47,7 +48,7 @@ def test_a_face_moves_to_the_expression_and_back_in_a_marked_picture(suffix, edi
             assert image.info["duration"] == 50
             frames.append(np.asarray(image.convert("RGB")).astype(int))
     away = [np.abs(frame - frames[0]).mean() for frame in frames]
-    assert max(away) < 1.1 * away[4] and away[4] > 2 * away[1] > 0  # but for what WebP's compression does
+    assert max(away) <= tolerance * away[4] and away[4] > 2 * away[1] > 0
     assert away[3] == pytest.approx(away[5], rel=0.3)
 
 
