@@ -100,7 +100,8 @@ def train(
     device, rank, world_size = accelerator.device, accelerator.process_index, accelerator.num_processes
 
     # What is gone on with, before anything is read or written.
-    run = run_record(config, command, fingerprints(config) if accelerator.is_main_process else {})
+    corpora = fingerprints(config) if accelerator.is_main_process else {}
+    run = run_record(config, command, corpora, world_size)
     checkpoints = output_dir / CHECKPOINTS
     checkpoint = newest_checkpoint(checkpoints) if resume else None
     if checkpoint:

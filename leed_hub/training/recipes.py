@@ -172,7 +172,12 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
     training, validation = [rows_of(entry) for entry in data.corpora], rows_of(data.validation)
     warn_of_leakage(training, validation)
     images, labels, affect = zip(
-        *(crops(entry, rows) for entry, rows in zip(data.corpora, training, strict=True)), strict=True
+        *(
+            part
+            for entry, rows in zip(data.corpora, training, strict=True)
+            for part in [crops(entry, rows)] * entry.repeats_of(entry.named_split)
+        ),
+        strict=True,
     )
     validation_images, validation_labels, _ = crops(data.validation, validation)
 

@@ -47,10 +47,11 @@ class StopSignal:
             signal.signal(number, handler)
 
 
-def run_record(config: TrainConfig, command: str, corpora: dict[str, str]) -> dict[str, Any]:
-    """All that a run depends on: the command, commit, corpora's `fingerprints`, library versions and whole config."""
+def run_record(config: TrainConfig, command: str, corpora: dict[str, str], processes: int) -> dict[str, Any]:
+    """All that a run depends on: command, processes, commit, corpora's `fingerprints`, library versions and config."""
     return {
         "command": command,
+        "processes": processes,
         "commit": commit(),
         "corpora": corpora,
         "versions": {name: version(name) for name in ("torch", "timm", "accelerate", "datasets")},
@@ -137,11 +138,12 @@ def card_facts(
     minutes = minutes_before + progress.seconds / 60
     stage = f" of {Path(config.output_dir).name}" if minutes_before else ""
     corpora = ", ".join(f"{name} `{fingerprint}`" for name, fingerprint in run["corpora"].items())
+    batches = f"batches of {config.batch_size}" + f" in each of {run['processes']} processes" * (run["processes"] > 1)
     return CardFacts(
         **config.card | origin,
         training_command=run["command"],
         training_notes=(
-            f"Step {step} of {config.steps}{stage}, batches of {config.batch_size}, {minutes / 60:.1f} hours in all, "
+            f"Step {step} of {config.steps}{stage}, {batches}, {minutes / 60:.1f} hours in all, "
             f"at commit `{run['commit'] or 'unknown'}`. Fingerprints of the corpora: {corpora}."
         ),
         metrics=[],
