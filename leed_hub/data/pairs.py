@@ -31,6 +31,15 @@ from leed_hub.data.expression_warps import warp_expressions
 from leed_hub.data.memory import JoinedPictures
 
 UNKNOWN = -1
+# Of the 68 landmarks, which point of a face each one is in its mirror image: jaw, brows, nose, eyes, lips.
+MIRRORED_68 = [
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *(27, 28, 29, 30, 35, 34, 33, 32, 31),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,13 +310,22 @@ class EditingPairs:
         expression = torch.where(expression != UNKNOWN, 2 * expression + is_mirrored[view_of], UNKNOWN)
         neutral_rows = torch.tensor([self.neutral_of.get(self._setup[row], UNKNOWN) for row in draw.picture])
         landmarks, neutral_landmarks = (
-            torch.where((knows_pairs & (chosen != UNKNOWN))[:, None, None], table.landmarks[chosen], torch.nan)
+            views.landmarks_seen(
+                torch.where((knows_pairs & (chosen != UNKNOWN))[:, None, None], table.landmarks[chosen], torch.nan),
+                view_of,
+            )
             for chosen in (rows, neutral_rows)
         )
+        if landmarks.shape[1] == len(MIRRORED_68):
+            # Left is where the viewer sees it: whether a picture is mirrored cannot be known, but of known persons.
+            turned = is_mirrored[view_of][:, None, None]
+            landmarks, neutral_landmarks = (
+                torch.where(turned, points[:, MIRRORED_68], points) for points in (landmarks, neutral_landmarks)
+            )
         batch = {
             "images": images * 2 - 1,
-            "landmarks": views.landmarks_seen(landmarks, view_of),
-            "neutral_landmarks": views.landmarks_seen(neutral_landmarks, view_of),
+            "landmarks": landmarks,
+            "neutral_landmarks": neutral_landmarks,
             "setup": view_of,
             "expression": expression,
             "person": table.person[rows],

@@ -32,7 +32,6 @@ EVALUATIONS = {
 }
 _HOMES = {name.title().replace("-", ""): name.replace("-", "_") for name in EVALUATIONS} | {
     "FaceIdentity": "face_identity",
-    "FaceMesh": "face_mesh",
     "record_in_card": "card",
     "save_temperature": "calibration",
     "write_json": "card",

@@ -19,8 +19,8 @@ from leed_hub.errors import ConfigError, CorpusError, NoFaceError
 from leed_hub.evaluation.corruptions import jpeg
 from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation, leaving_out
 from leed_hub.evaluation.face_identity import FaceIdentity
-from leed_hub.evaluation.face_mesh import FaceMesh
 from leed_hub.evaluation.rows import SEED
+from leed_hub.faces.face_mesh import FaceMesh
 from leed_hub.media.images import load_image
 from leed_hub.metrics import bootstrap_ratio_interval
 from leed_hub.metrics.destruction import LIMITS, destruction_signs

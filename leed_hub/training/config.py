@@ -49,6 +49,7 @@ class CorpusEntry:
         repeats: how often an epoch takes each picture; for rendered corpora also {split: number}.
         detector: how faces are found: "none" where pictures are face crops.
         alone: no two pictures show one person in two expressions, see `photograph_table`.
+        landmarks: photographs get a face mesh's, see `with_mesh_landmarks`; needs a rendered corpus before it.
     """
 
     corpus: str
@@ -58,6 +59,7 @@ class CorpusEntry:
     repeats: NonNegativeInt | dict[str, NonNegativeInt] = 1
     detector: str | None = None
     alone: bool = False
+    landmarks: bool = False
 
     def __post_init__(self):
         if "/" not in self.corpus:

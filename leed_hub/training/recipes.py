@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from leed_hub.data import corpus_kind, load_corpus
 from leed_hub.data.labelled import LabelledFaces, labelled_crops, warn_of_leakage
 from leed_hub.data.memory import JoinedPictures, cache_folder
+from leed_hub.data.mesh_landmarks import with_mesh_landmarks
 from leed_hub.data.pairs import EditingPairs
 from leed_hub.data.tables import RENDERED_SPLITS, joined, photograph_table, rendered_table
+from leed_hub.errors import ConfigError
 from leed_hub.faces.alignment import to_bytes, to_unit
 from leed_hub.faces.detectors import build_detector
 from leed_hub.metrics.editing import EditingMetrics
@@ -77,18 +79,21 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
             held_out_tables.append(rendered_table(entry.corpus, entry.folder, only=held_out))
             held_out_names += [f"{kind}_{split}" for split in RENDERED_SPLITS[kind]]
         else:
-            tables.append(
-                photograph_table(
-                    entry.corpus,
-                    entry.folder,
-                    entry.named_split,
-                    config.template,
-                    entry.detector or "yunet",
-                    repeats=entry.repeats_of(entry.named_split),
-                    without=held_out,
-                    alone=entry.alone,
-                )
+            photographs = photograph_table(
+                entry.corpus,
+                entry.folder,
+                entry.named_split,
+                config.template,
+                entry.detector or "yunet",
+                repeats=entry.repeats_of(entry.named_split),
+                without=held_out,
+                alone=entry.alone,
             )
+            if entry.landmarks and not held_out_tables:
+                raise ConfigError(
+                    f"landmarks of {entry.corpus} are laid as renders have them: name a rendered corpus first."
+                )
+            tables.append(with_mesh_landmarks(photographs, tables[0]) if entry.landmarks else photographs)
     pairs = EditingPairs(joined(tables), config.pairs, config.image_size, config.template, data)
     # Without renders there is no exact target: the training pictures and their made-up expressions must do.
     validation = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size, config.template)

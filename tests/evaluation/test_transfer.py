@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from leed_hub.cli import app
 from leed_hub.errors import ConfigError, CorpusError, NoFaceError
-from leed_hub.evaluation import FaceIdentity, FaceMesh, Transfer, record_in_card
+from leed_hub.evaluation import FaceIdentity, Transfer, record_in_card
 from leed_hub.evaluation.transfer import default_networks
+from leed_hub.faces.face_mesh import FaceMesh
 from leed_hub.metrics.face_geometry import FEATURES
 from leed_hub.models.card import CardFacts
 from leed_hub.pipelines.editor import ExpressionEditor

@@ -1,4 +1,4 @@
-"""Face landmarks by MediaPipe's networks, which are independent of ours, to measure our edits.
+"""Face landmarks by MediaPipe's networks, which are independent of ours: to measure edits, and to learn photographs by.
 
 Both networks come as TFLite files inside MediaPipe's wheel. Only the files are read, and run by LiteRT, TFLite's own
 runtime: MediaPipe's code wants NumPy 1 and protobuf 4, its wheels after 0.10.21 lack the files, and OpenCV's reader of
@@ -70,16 +70,19 @@ class FaceMesh:
         self._detector, self._mesh = (_Network(path) for path in paths)
         self._anchors = _anchors()
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+    def __call__(self, picture: np.ndarray, *, is_crop: bool = False) -> np.ndarray | None:
         """Look for the largest face.
 
         Args:
             picture: (H, W, 3), uint8, RGB.
+            is_crop: whether the picture is an upright face, which then is not looked for.
         Returns:
             np.ndarray | None: (468, 3) float64: x and y in pixels of the picture, z to the same scale, smaller being
                 nearer to the camera and 0 about the head's middle. None where no face is found.
         """
-        square = self._detect(picture)
+        height, width = picture.shape[:2]
+        whole = _Square(np.array([width, height]) / 2, 0.0, float(min(width, height)))
+        square = whole if is_crop else self._detect(picture)
         if square is None:
             return None
         first, score = self._lay(picture, square)
