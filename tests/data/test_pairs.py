@@ -174,6 +174,20 @@ def test_landmarks_go_with_their_pictures():
     assert (torch.stack([across, down], 1) - batch["landmarks"][:, 0]).abs().max() < 0.5 / 32  # half a pixel
 
 
+def test_a_mirrored_faces_landmarks_are_numbered_as_they_are_seen():
+    points = torch.zeros(8, 68, 2)
+    points[:, 36:42, 0], points[:, 42:48, 0] = -0.4, 0.4  # the eyes
+    points[:, 48, 0], points[:, 54, 0] = -0.2, 0.2  # the corners of the mouth
+    points[:, 37:39, 1] = -0.1  # the upper lid of the eye on the left is up
+    batches = [a_batch(faces=replace(table(), landmarks=points), seed=seed, count=7, **STILL) for seed in range(4)]
+    seen = torch.cat([batch["landmarks"][batch["landmarks"].isfinite().all(2).all(1)] for batch in batches])
+    assert torch.allclose(seen[:, [36, 45, 48, 54], 0], torch.tensor([-0.4, 0.4, -0.2, 0.2]))
+    lids = seen[:, [37, 44], 1]  # the eye that is up is on the left, or on the right of a mirrored view
+    up_left, up_right = torch.tensor([-0.1, 0.0]), torch.tensor([0.0, -0.1])
+    is_left, is_right = ((lids - up).abs().amax(1) < 1e-6 for up in (up_left, up_right))
+    assert (is_left ^ is_right).all() and is_left.any() and is_right.any()
+
+
 def test_a_neutral_faces_landmarks_are_known_wherever_its_setup_is_seen():
     marked = table().landmarks.clone()
     marked[3] = -0.25  # q's neutral face
