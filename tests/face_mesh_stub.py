@@ -35,6 +35,25 @@ def landmarks_of(features, unit=30.0, middle=(50.0, 40.0)):
     return unit * points + (*middle, 0.0)
 
 
+def points_of(features, unit=30.0, middle=(50.0, 40.0)):
+    """68 points, (68, 2), that have just these features; `unit` is the distance between the eyes in pixels."""
+    opening, width, corners, brow, lid = features
+    points = np.zeros((68, 2))
+    for eye, brows, x in ((slice(36, 42), slice(17, 22), -0.5), (slice(42, 48), slice(22, 27), 0.5)):
+        points[eye, 0] = x + np.array([-0.15, -0.05, 0.05, 0.15, 0.05, -0.05])
+        points[eye, 1] = lid / 2 * np.array([0, -1, -1, 0, 1, 1])
+        points[brows] = x, -brow
+    points[33, 1] = 0.6
+    points[[48, 54], 0], points[[48, 54], 1] = (-width / 2, width / 2), 0.6 - corners
+    points[[61, 62, 63], 1], points[[67, 66, 65], 1] = 1 - opening / 2, 1 + opening / 2
+    return unit * points + middle
+
+
+def stub_points(picture, landmarks):
+    """The points of the features that a picture's bands stand for."""
+    return points_of(REST + (levels_of(picture) - 128) / LEVELS_PER_UNIT)
+
+
 def picture_of(levels):
     """A picture whose left half is five bands, whose levels stand for features: (100, 100, 3) uint8.
 

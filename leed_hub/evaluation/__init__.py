@@ -31,7 +31,7 @@ EVALUATIONS = {
     "transfer": "Test whether edits of any photographs follow their references, by networks that are not ours.",
 }
 _HOMES = {name.title().replace("-", ""): name.replace("-", "_") for name in EVALUATIONS} | {
-    "FaceIdentity": "face_identity",
+    "FaceIdentity": "dlib_networks",
     "record_in_card": "card",
     "save_temperature": "calibration",
     "write_json": "card",

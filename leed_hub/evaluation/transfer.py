@@ -17,14 +17,14 @@ from PIL import Image
 
 from leed_hub.errors import ConfigError, CorpusError, NoFaceError
 from leed_hub.evaluation.corruptions import jpeg
+from leed_hub.evaluation.dlib_networks import FaceIdentity, FacePoints
 from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation, leaving_out
-from leed_hub.evaluation.face_identity import FaceIdentity
 from leed_hub.evaluation.rows import SEED
 from leed_hub.faces.face_mesh import FaceMesh
 from leed_hub.media.images import load_image
 from leed_hub.metrics import bootstrap_ratio_interval
 from leed_hub.metrics.destruction import LIMITS, destruction_signs
-from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features
+from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features, features_of_68
 from leed_hub.metrics.following import following_scores
 from leed_hub.metrics.sharpness import FACE_PX, REGIONS, cut_box, face_sharpness
 
@@ -33,15 +33,19 @@ LONG_SIDE = 1024  # larger photographs are reduced to it first, for the time
 OWN_NEUTRAL, NEUTRAL = "_n", "neutral"  # how the names of neutral pictures end and begin
 NOISE_QUALITY = 75
 NOSE = 4  # of the mesh
+# Of all features of a picture, those by the mesh and those by the second judge.
+OF_MESH, OF_POINTS = slice(0, len(FEATURES)), slice(len(FEATURES), None)
 NO_MESH = "the mesh finds no face."
 
 Mesh = Callable[[np.ndarray], np.ndarray | None]
 Identity = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Points = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Judges = tuple[Mesh, Points | None]
 
 
 @dataclass
 class _Reference:
-    """A reference, its features (5,), those of its person's neutral picture, and whether it is neutral itself."""
+    """A reference, its features (F,), those of its person's neutral picture, and whether it is neutral itself."""
 
     name: str
     picture: Image.Image
@@ -63,14 +67,16 @@ class Transfer(Evaluation):
     `editor(source, reference)` and `editor(source, None, 0.0)` with RGB PIL pictures; the result has `.image`, a PIL
     picture of the source's size, and, where a face was found, `.faces` with `.box`, the edited one first. `run` also
     takes a mesh: a picture (H, W, 3) uint8 RGB -> the largest face's landmarks (468, 3), or None; by default a
-    `FaceMesh`. And an identity: a picture and its landmarks -> a descriptor of length 1; by default, without a mesh of
-    your own, a `FaceIdentity` if dlib is installed.
+    `FaceMesh`. And an identity: a picture and its landmarks -> a descriptor of length 1; and points, a second judge of
+    movements: a picture and its landmarks -> 68 points (68, 2). By default, without a mesh of your own, `FaceIdentity`
+    and `FacePoints` if dlib is installed. The second judge matters where the editor was trained with the mesh.
 
     Results: of the references that are not neutral, means over `FEATURES`, and `..._FEATURE` of each:
             `correlation`, `slope`: of made with asked, over all pairs (`metrics.following`); `correlation_shuffled`,
                 `slope_shuffled`: the control, asked by another reference; all with `..._interval`, a bootstrap over
                 sources.
             `motion_asked`, `motion_made`: mean size, as shares of the distance between the eyes.
+            `correlation_points`, `slope_points` and their controls: the same by the second judge. None without one.
         Of neutral references:
             `motion_by_neutral_references`: mean size of what they make; `landmark_noise`: the same of recompressing or
                 moving the source by a pixel, what the mesh cannot see.
@@ -108,6 +114,10 @@ class Transfer(Evaluation):
                 "one",
             ),
             (
+                ("correlation_points", "correlation_points_shuffled", "slope_points", "slope_points_shuffled"),
+                "the same five movements by dlib's 68 points, which no training of ours has seen",
+            ),
+            (
                 ("motion_by_neutral_references", "landmark_noise"),
                 "mean movement, shares of the distance between the eyes",
             ),
@@ -135,10 +145,13 @@ class Transfer(Evaluation):
         default_networks()  # before any long work, what is missing is said
         return super().load()
 
-    def measure(self, editor: Callable, mesh: Mesh | None = None, identity: Identity | None = None) -> dict:
+    def measure(
+        self, editor: Callable, mesh: Mesh | None = None, identity: Identity | None = None, points: Points | None = None
+    ) -> dict:
         if mesh is None:
-            mesh, identity = default_networks()
-        references, n_references_skipped = _read_references(editor, Path(self.references), mesh)
+            mesh, identity, points = default_networks()
+        judges = (mesh, points)
+        references, n_references_skipped = _read_references(editor, Path(self.references), judges)
         expressive = [i for i, reference in enumerate(references) if not reference.is_neutral]
         if not expressive:
             raise CorpusError(f"{self.references} has no picture of an expression in which a face is found.")
@@ -146,15 +159,19 @@ class Transfer(Evaluation):
         measured = []
         for path in self.track(paths, "Editing"):
             with leaving_out(path.name):
-                measured.append(_measure(editor, path, references, mesh, identity))
+                measured.append(_measure(editor, path, references, judges, identity))
         if not measured:
             raise CorpusError(f"{self.sources} has no picture in which mesh and editor find the same face.")
 
         seen = {name: np.stack([one[name] for one in measured]) for name in measured[0]}
-        made = seen["edits"] - seen["neutralised"][:, None]  # (N, R, 5)
+        made = seen["edits"] - seen["neutralised"][:, None]  # (N, R, F)
         asked, baseline = _asked(references, seen["neutralised"])
-        following = following_scores(asked[expressive], made[:, expressive], FEATURES, seed=SEED)
-        features = following.pop("features")
+        following, following_points = (
+            following_scores(asked[expressive][:, part], made[:, expressive][..., part], names, seed=SEED)
+            for part, names in ((OF_MESH, FEATURES), (OF_POINTS, FEATURES if points else ()))
+        )
+        features, features_of_points = following.pop("features"), following_points.pop("features")
+        made, asked = made[..., OF_MESH], asked[:, OF_MESH]
         neutral = [i for i, reference in enumerate(references) if reference.is_neutral]
         return {
             "n_sources": len(measured),
@@ -167,6 +184,11 @@ class Transfer(Evaluation):
             "neutral_of_others": baseline,
             **following,
             **{f"{kind}_{name}": features[name][kind] for kind in ("correlation", "slope") for name in FEATURES},
+            **{
+                f"{kind}_points{rest}": following_points[kind + rest]
+                for kind in ("correlation", "slope")
+                for rest in ("", "_interval", "_shuffled", "_shuffled_interval")
+            },
             "motion_asked": _mean(np.abs(asked[expressive])),
             "motion_made": _mean(np.abs(made[:, expressive])),
             "motion_by_neutral_references": _mean(np.abs(made[:, neutral])),
@@ -177,6 +199,7 @@ class Transfer(Evaluation):
             **_sharpness(seen["sharpness"]),
             **_identity(seen.get("descriptors")),
             "features": features,
+            "features_of_points": features_of_points,
             "by_reference": {
                 reference.name: {
                     "is_neutral": reference.is_neutral,
@@ -190,18 +213,18 @@ class Transfer(Evaluation):
 
 
 @functools.cache
-def default_networks() -> tuple[Mesh, Identity | None]:
-    """MediaPipe's mesh and, where dlib is installed, its recognition network; a warning where it is not.
+def default_networks() -> tuple[Mesh, Identity | None, Points | None]:
+    """MediaPipe's mesh and, where dlib is installed, its recognition network and points; a warning where it is not.
 
     Raises:
         ConfigError: if there is no mesh.
     """
     mesh = FaceMesh()
     try:
-        return mesh, FaceIdentity()
+        return mesh, FaceIdentity(), FacePoints()
     except ConfigError as error:
         warnings.warn(f"identity is not measured. {error}", stacklevel=2)
-        return mesh, None
+        return mesh, None, None
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -218,12 +241,20 @@ def _read_picture(path: Path) -> Image.Image:
     return picture
 
 
-def _features(mesh: Mesh, picture: Image.Image | np.ndarray) -> np.ndarray | None:
-    landmarks = mesh(np.asarray(picture))
-    return None if landmarks is None else face_features(landmarks)
+def _features(judges: Judges, picture: Image.Image | np.ndarray) -> np.ndarray:
+    """The face's features (F,), by the mesh and by the points if there are any; NaN where the mesh finds no face."""
+    mesh, points = judges
+    pixels = np.asarray(picture)
+    landmarks = mesh(pixels)
+    if landmarks is None:
+        return np.full((1 + (points is not None)) * len(FEATURES), np.nan)
+    features = [face_features(landmarks)]
+    if points is not None:
+        features.append(features_of_68(points(pixels, landmarks)))
+    return np.concatenate(features)
 
 
-def _read_references(editor: Callable, folder: Path, mesh: Mesh) -> tuple[list[_Reference], int]:
+def _read_references(editor: Callable, folder: Path, judges: Judges) -> tuple[list[_Reference], int]:
     """The references in which mesh and editor find a face, and how many are left out."""
     paths = _picture_files(folder)
     neutrals = {path.stem: path for path in paths if path.stem.endswith(OWN_NEUTRAL)}
@@ -232,24 +263,26 @@ def _read_references(editor: Callable, folder: Path, mesh: Mesh) -> tuple[list[_
     for path in paths:
         with leaving_out(path.name):
             picture = _read_picture(path)
-            features = _features(mesh, picture)
-            if features is None:
+            features = _features(judges, picture)
+            if np.isnan(features).any():
                 raise NoFaceError(NO_MESH)
             editor(picture, None, 0.0)  # asks only whether it finds a face
             own = neutrals.get(path.stem + OWN_NEUTRAL)
-            own_features = None if own is None else _features(mesh, _read_picture(own))
+            own_features = None if own is None else _features(judges, _read_picture(own))
+            if own_features is not None and np.isnan(own_features).any():
+                own_features = None
             is_neutral = path.stem.lower().startswith(NEUTRAL)
             references.append(_Reference(path.stem, picture, features, own_features, is_neutral))
     return references, len(paths) - len(references)
 
 
 def _measure(
-    editor: Callable, path: Path, references: list[_Reference], mesh: Mesh, identity: Identity | None
+    editor: Callable, path: Path, references: list[_Reference], judges: Judges, identity: Identity | None
 ) -> dict[str, np.ndarray]:
     """What is measured of a source and its edits, one for each of R references; NaN for what cannot be.
 
     Returns:
-        dict: `neutralised` (5,): features of the source made neutral; `edits` (R, 5): those of the edits; `noise`
+        dict: `neutralised` (F,): features of the source made neutral; `edits` (R, F): those of the edits; `noise`
             (2, 5): how much the source's change when it is recompressed, and moved by a pixel; `distances` (R,): mean
             |edit - source| in the face's box, 0..255; `spread` (): mean |edit - another edit| there, over all pairs;
             `signs` (R, S): of destruction, in the order of `LIMITS`; `sharpness` (regions, R + 1): of the edits, then
@@ -259,7 +292,7 @@ def _measure(
     """
     source = _read_picture(path)
     pixels = np.asarray(source)
-    landmarks = mesh(pixels)
+    landmarks = judges[0](pixels)
     if landmarks is None:
         raise NoFaceError(NO_MESH)
     neutralised = editor(source, None, 0.0)
@@ -280,9 +313,9 @@ def _measure(
     sharpness = [face_sharpness(picture, landmarks) for picture in (*edits, pixels)]
     moved = np.roll(pixels, 1, axis=(0, 1))
     measured = {
-        "neutralised": _or_nan(_features(mesh, neutralised.image.convert("RGB"))),
-        "edits": np.stack([_or_nan(_features(mesh, edit)) for edit in edits]),
-        "noise": np.abs([_or_nan(_features(mesh, one)) - face_features(landmarks) for one in (recompressed, moved)]),
+        "neutralised": _features(judges, neutralised.image.convert("RGB")),
+        "edits": np.stack([_features(judges, edit) for edit in edits]),
+        "noise": np.abs([_features(judges, one)[OF_MESH] - face_features(landmarks) for one in (recompressed, moved)]),
         "distances": np.array([_difference(crop, before) for crop in crops]),
         "spread": np.array(np.mean(pairs) if pairs else np.nan),
         "signs": np.array([[one[name] for name in LIMITS] for one in signs]),
@@ -291,10 +324,6 @@ def _measure(
     if identity is not None:
         measured["descriptors"] = np.stack([identity(one, landmarks) for one in (pixels, recompressed, *edits)])
     return measured
-
-
-def _or_nan(features: np.ndarray | None) -> np.ndarray:
-    return np.full(len(FEATURES), np.nan) if features is None else features
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -308,7 +337,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _asked(references: list[_Reference], neutralised: np.ndarray) -> tuple[np.ndarray, str]:
-    """What each reference asks for, (R, 5), and what replaces the neutral face of those without their own."""
+    """What each reference asks for, (R, F), and what replaces the neutral face of those without their own."""
     known: list[Any] = [one.own_neutral for one in references if one.own_neutral is not None]
     known += [one.features for one in references if one.is_neutral]
     baseline = f"mean of {len(known)} neutral pictures of references" if known else "mean of the neutralised sources"

@@ -1,4 +1,4 @@
-"""Five facial measures from a landmark mesh, independent of the picture's size and of head pose."""
+"""Five facial measures from a landmark mesh or from 68 points, independent of the picture's size and of head pose."""
 
 import numpy as np
 
@@ -52,6 +52,35 @@ def face_features(landmarks: np.ndarray) -> np.ndarray:
         np.mean([_mean_distance(points, lids) for lids in LIDS]),
     )
     return np.array(features) / unit
+
+
+def features_of_68(points: np.ndarray) -> np.ndarray:
+    """`face_features` of the 68 points of iBUG 300-W (Sagonas et al. 2013), which lie in the picture's plane.
+
+    They are only turned upright by the eyes, so a head that turns or nods changes them.
+
+    Args:
+        points: (68, 2), x right, y down.
+    Returns:
+        np.ndarray: (5,), in the order of `FEATURES`.
+    Raises:
+        ValueError: if there are not 68 points in a plane.
+    """
+    if points.shape != (68, 2):
+        raise ValueError(f"features_of_68 expected (68, 2) points, got {points.shape}.")
+    right, left = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    unit = np.linalg.norm(left - right)
+    cos, sin = (left - right) / unit
+    x, y = (points @ np.array([[cos, -sin], [sin, cos]])).T / unit
+    return np.array(
+        [
+            (y[[67, 66, 65]] - y[[61, 62, 63]]).mean(),
+            np.hypot(x[54] - x[48], y[54] - y[48]),
+            y[33] - y[[48, 54]].mean(),
+            y[[36, 39, 42, 45]].mean() - y[17:27].mean(),
+            (y[[41, 40, 47, 46]] - y[[37, 38, 43, 44]]).mean(),
+        ]
+    )
 
 
 def straightened(landmarks: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from face_mesh_stub import LEVELS_PER_UNIT, levels_of, picture_of, stub_mesh
+from face_mesh_stub import LEVELS_PER_UNIT, REST, landmarks_of, levels_of, picture_of, stub_mesh, stub_points
 from PIL import Image
 from skimage import data
 from typer.testing import CliRunner
@@ -82,6 +82,18 @@ def test_an_editor_that_follows_scores_its_gain_and_its_control_does_not(folders
     assert abs(result["correlation_shuffled"]) < 0.3 and abs(result["slope_shuffled"]) < 0.3
     assert result["motion_made"] == pytest.approx(abs(gain) * result["motion_asked"], abs=0.002)
     assert result["spread"] > 1 and result["distance_to_source"] > 1
+
+
+def test_the_second_judge_sees_a_movement_that_the_first_one_misses(folders):
+    def still(picture):
+        return None if stub_mesh(picture) is None else landmarks_of(REST)
+
+    editor, run = Mover(folders[1], gain=0.5), Transfer(sources=folders[0], references=folders[1]).run
+    result = run(editor, mesh=still, points=stub_points)
+    assert result["correlation"] is None and result["slope"] is None
+    assert result["slope_points"] == pytest.approx(0.5, abs=0.02) and result["correlation_points"] > 0.99
+    assert abs(result["slope_points_shuffled"]) < 0.3
+    assert measure(editor, folders)["slope_points"] is None
 
 
 def test_an_editor_that_ignores_the_reference_has_neither_slope_nor_spread(folders):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from face_mesh_stub import REST, landmarks_of
+from face_mesh_stub import REST, landmarks_of, points_of
 
-from leed_hub.metrics.face_geometry import FEATURES, eye_boxes, face_box, face_features, mouth_box
+from leed_hub.metrics.face_geometry import FEATURES, eye_boxes, face_box, face_features, features_of_68, mouth_box
 
 
 def rotation(yaw_deg, pitch_deg, roll_deg):
@@ -31,7 +31,18 @@ def test_features_do_not_depend_on_size_place_and_turn_of_the_head():
     assert face_features(turned) == pytest.approx(REST)
 
 
+@pytest.mark.parametrize("feature", range(len(FEATURES)))
+def test_the_features_of_68_points_are_those_of_the_mesh_however_the_head_leans(feature):
+    moved = REST.copy()
+    moved[feature] += 0.1
+    assert features_of_68(points_of(moved)) == pytest.approx(moved)
+    leaning = 3.7 * points_of(moved) @ rotation(0, 0, 40)[:2, :2].T + (300, -20)
+    assert features_of_68(leaning) == pytest.approx(moved)
+
+
 def test_what_is_no_mesh_is_refused():
+    with pytest.raises(ValueError, match="68"):
+        features_of_68(np.zeros((68, 3)))
     with pytest.raises(ValueError, match="468"):
         face_features(np.zeros((68, 3)))
     with pytest.raises(ValueError, match="468"):
