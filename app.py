@@ -60,6 +60,7 @@ EXAMPLES = Path(__file__).parent / "docs" / "examples"
 CONSENT = "I may use these pictures: they show me, or people who agreed. The result is marked as edited."
 KEPT_S = 600  # pictures are deleted after that
 TIDY_S = 5
+VISITORS = 256  # who may wait at once, and whose photos are remembered: more would fill the memory
 GONE = "Choose a photo to begin. Photos are deleted after ten minutes; choose yours again to go on."
 MISFIT = "This does not fit: files must be uploaded, and values be of the kind that the page shows."
 OWN = "own"  # the visitor's own expression, of a reference picture or a saved one
@@ -1022,7 +1023,8 @@ def main() -> None:
     editor, editors = loaded(ExpressionEditor, os.environ.get("LEED_HUB_EDITOR"))
     recognizer, recognizers = loaded(ExpressionRecognizer, os.environ.get("LEED_HUB_RECOGNIZER"))
     demo = build_demo(editor, recognizer, editors + recognizers)
-    demo.queue(max_size=256).launch(
+    demo.queue(max_size=VISITORS).launch(
+        state_session_capacity=VISITORS,
         mcp_server=find_spec("mcp") is not None,
         max_file_size="100mb",
         run_history=False,

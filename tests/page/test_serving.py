@@ -26,6 +26,7 @@ from gradio_client.exceptions import AppError
 from made_video import make_video
 from PIL import Image
 
+import app
 from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded
 from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.media.provenance import is_marked_edited
@@ -265,6 +266,28 @@ def test_weights_that_cannot_be_had_give_way_to_the_bundled_ones_and_the_page_sa
     found, note = loaded(pipeline, str(tmp_path / "none"))
     assert isinstance(found, pipeline) and "could not be loaded; the bundled weights" in note
     assert loaded(pipeline, None)[1] == ""
+
+
+def test_no_more_visitors_wait_or_are_remembered_than_memory_holds(monkeypatch):
+    served = {}
+
+    class Demo:
+        def queue(self, max_size):
+            served["waiting"] = max_size
+            return self
+
+        def launch(self, *, state_session_capacity, **_):
+            served["remembered"] = state_session_capacity
+
+    for name, stand_in in {
+        "keep_files_for_the_session": lambda: None,
+        "tidy_memory": lambda: None,
+        "loaded": lambda pipeline, name: (None, ""),
+        "build_demo": lambda *_: Demo(),
+    }.items():
+        monkeypatch.setattr(app, name, stand_in)
+    app.main()
+    assert served == {"waiting": app.VISITORS, "remembered": app.VISITORS} and app.VISITORS <= 256
 
 
 @pytest.mark.parametrize("space", [True, False])
