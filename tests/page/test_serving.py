@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +30,7 @@ from PIL import Image
 import app
 from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded
 from leed_hub import ExpressionEditor, ExpressionRecognizer
+from leed_hub.media.images import load_image
 from leed_hub.media.provenance import is_marked_edited
 
 ROOT = Path(__file__).parents[2]
@@ -331,6 +333,32 @@ def test_what_was_uploaded_and_made_is_gone_after_its_time(photographs, tmp_path
         assert gone.value.code in (403, 404)
     finally:
         demo.close()
+
+
+def test_where_too_many_wait_the_next_ones_are_told_and_the_others_answered(photographs, monkeypatch):
+    goes_on = threading.Event()
+
+    def slowly(path):
+        goes_on.wait(120)
+        return load_image(path)
+
+    monkeypatch.setattr(app, "load_image", slowly)
+    demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained()).queue(max_size=2)
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        client = Client(address, verbose=False)
+        photo = handle_file(str(photographs[0]))
+        asked = [client.submit(photo, True, api_name="/neutralize") for _ in range(8)]
+        for _ in range(600):
+            if any(job.done() for job in asked):
+                break
+            time.sleep(0.1)
+        goes_on.set()
+        errors = [job.exception(timeout=120) for job in asked]
+    finally:
+        demo.close()
+    refused = [str(error) for error in errors if error]
+    assert 0 < len(refused) < len(errors) and all("Queue is full" in text for text in refused)
 
 
 @pytest.mark.slow
