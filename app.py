@@ -35,6 +35,7 @@ from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
 from leed_hub.errors import BadVideoError, NoFaceError
 from leed_hub.faces.tracking import FaceChoice
 from leed_hub.media.images import is_animated, is_picture, load_image
+from leed_hub.media.notes import notes_kept
 from leed_hub.media.provenance import save_edited
 from leed_hub.media.video import open_video
 from leed_hub.pipelines import video_classification
@@ -537,13 +538,14 @@ def video_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
     def edited(source: str, reference: str, strength: float, mouth: float, eyes: float, face: str, **options):
         """The marked mp4 file, named after its source, and a note."""
         file = served_file(f"{Path(source).stem}_edited.mp4")
-        result = editor.edit_video(
-            source, reference, file, strength=strength, mouth=mouth, eyes=eyes, face=face, **options
-        )
+        with notes_kept() as notes:
+            result = editor.edit_video(
+                source, reference, file, strength=strength, mouth=mouth, eyes=eyes, face=face, **options
+            )
         note = f"{result.frames} frames, {'with' if result.sound else 'without'} sound."
         if result.frames_without_face:
             note += f" {result.frames_without_face} of them show no face and are as they were."
-        return file, note
+        return file, " ".join([note, *notes])
 
     def edit_video(
         source: str,
@@ -786,14 +788,17 @@ def read_tab(recognizer: ExpressionRecognizer, demo: gr.Blocks) -> None:
         every = max(1, round(frames.rate / FRAMES_READ))
         predictions = []
         found = video_classification.classify_video(recognizer, frames, every=every)
-        for prediction in video_classification.saved(found, labels, table, plot):
-            predictions.append(prediction)
-            on_progress(len(predictions), frames.n_frames and -(-frames.n_frames // every))
+        with notes_kept() as notes:
+            for prediction in video_classification.saved(found, labels, table, plot):
+                predictions.append(prediction)
+                on_progress(len(predictions), frames.n_frames and -(-frames.n_frames // every))
         lost = sum(prediction.face is None for prediction in predictions)
         if lost == len(predictions):
             raise NoFaceError(f"No face was found in {Path(video).name}; use a video where a face is well visible.")
         note = f"{len(predictions)} frames, about {FRAMES_READ} a second."
-        return predictions, table, plot, note + (f" {lost} of them do not show the face." if lost else "")
+        if lost:
+            note += f" {lost} of them do not show the face."
+        return predictions, table, plot, " ".join([note, *notes])
 
     def told_of(predictions: list[PicturePrediction]) -> str:
         """How many faces there are, and which files gave none and why."""

@@ -1,11 +1,11 @@
 """A video's sound carried over into an mp4: copied as it is where mp4 takes it, else mixed to stereo and encoded."""
 
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from leed_hub.errors import needs_extra
+from leed_hub.media.notes import note
 
 with needs_extra("video", "Reading and writing videos"):
     import av
@@ -43,7 +43,7 @@ class CarriedSound:
                 self._is_damaged = True
             self._next()
             if self._second == math.inf and self._is_damaged:
-                warnings.warn(f"The sound of {self._source.path.name} is damaged; parts are missing.", stacklevel=2)
+                note(f"The sound of {self._source.path.name} is damaged; parts are missing.")
 
     def _next(self) -> None:
         self._second, self._packets = next(self._parts, (math.inf, []))
@@ -86,7 +86,7 @@ class CarriedSound:
             frame: Any = graph.pull()
         except (av.error.FFmpegError, ValueError):
             self.how = None
-            warnings.warn(f"The sound of {self._source.path.name} cannot be read and is left out.", stacklevel=2)
+            note(f"The sound of {self._source.path.name} cannot be read and is left out.")
             return
         stream = self._output.add_stream("aac", rate=rate, layout=frame.layout.name)
         yield -math.inf, []

@@ -3,7 +3,6 @@
 import math
 import os
 import secrets
-import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from leed_hub.errors import BadVideoError, needs_extra
 from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.high_dynamic_range import needs_conversion, to_bt709
 from leed_hub.media.images import MAX_PIXELS, MIN_SIDE, is_animated, is_picture, printable_name
+from leed_hub.media.notes import note
 from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_comment, edited_xmp
 from leed_hub.media.sound import CarriedSound
 
@@ -116,11 +116,11 @@ class VideoFrames:
                 is_partial.append(frame.is_corrupt)
                 yield time_s, frame
         if faults:
-            warnings.warn(f"{self.path.name} is damaged; {len(faults)} of its frames are missing.", stacklevel=2)
+            note(f"{self.path.name} is damaged; {len(faults)} of its frames are missing.")
         if stated_s is None and any(is_partial):
-            warnings.warn(f"{self.path.name} is cut off within a frame, after {end_s:.1f} s.", stacklevel=2)
+            note(f"{self.path.name} is cut off within a frame, after {end_s:.1f} s.")
         elif stated_s is not None and end_s < stated_s - max(SHORT_S, 2 / self.rate):
-            warnings.warn(f"{self.path.name} is cut off: it ends after {end_s:.1f} of {stated_s:.1f} s.", stacklevel=2)
+            note(f"{self.path.name} is cut off: it ends after {end_s:.1f} of {stated_s:.1f} s.")
 
     @contextmanager
     def opened(self):
@@ -186,8 +186,9 @@ def _stated_length(container: Any, stream: Any) -> float | None:
     """How many seconds the pictures last, by what a file says of them; None where it says nothing."""
     if container.format.name.startswith("mpeg"):  # what is known there comes from the end that is present
         return None
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
+    if stream.duration:  # which FFmpeg makes fit the size of an AVI that is cut off; its count of frames stays
+        counted_s = stream.frames / stream.average_rate if stream.average_rate else 0
+        return float(max(stream.duration * stream.time_base, counted_s))
     return container.duration / av.time_base if len(container.streams) == 1 and container.duration else None
 
 

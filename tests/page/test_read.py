@@ -4,6 +4,7 @@ import csv
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from browser import screenshot, upload
@@ -139,3 +140,20 @@ def test_a_client_reads_pictures_and_a_video(page, files, glad):
     assert Image.open(plot).size == SIZE and note.startswith("20 frames")
     with pytest.raises(AppError, match="is a picture that does not move"):
         client.predict(handle_file(str(files[0])), api_name="/read_video")
+
+
+def test_of_a_film_that_is_cut_off_a_client_is_told_by_both_endpoints(page, glad, tmp_path):
+    cut = tmp_path / "cut.avi"
+    with av.open(str(glad)) as source, av.open(str(tmp_path / "whole.avi"), "w") as output:
+        stream = output.add_stream("mpeg4", rate=20, width=256, height=256, bit_rate=2_000_000)
+        for number, frame in enumerate(source.decode(video=0)):
+            picture = av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"))
+            picture.pts = number
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    whole = (tmp_path / "whole.avi").read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    client = Client(page, verbose=False)
+    *_, read = client.predict(handle_file(str(cut)), api_name="/read_video")
+    *_, edited = client.predict(handle_file(str(cut)), None, 1.0, True, expression="smile", api_name="/edit_video")
+    assert "cut off" in read and "cut off" in edited and str(tmp_path) not in read + edited
