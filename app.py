@@ -34,12 +34,12 @@ from PIL import Image
 from leed_hub import ExpressionEditor, ExpressionRecognizer, LeedHubError
 from leed_hub.errors import BadVideoError, NoFaceError
 from leed_hub.faces.tracking import FaceChoice
-from leed_hub.media.images import is_animated, is_picture, load_image
+from leed_hub.media.images import ENDINGS, is_animated, is_picture, load_image
 from leed_hub.media.notes import notes_kept
 from leed_hub.media.provenance import save_edited
 from leed_hub.media.video import open_video
 from leed_hub.pipelines import video_classification
-from leed_hub.pipelines.batch import ENDINGS, PicturePrediction, classify_many
+from leed_hub.pipelines.batch import PicturePrediction, classify_many
 from leed_hub.pipelines.boxes import draw_faces
 from leed_hub.pipelines.expressions import NEUTRAL, Expression
 from leed_hub.pipelines.live import LiveView

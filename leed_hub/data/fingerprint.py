@@ -5,8 +5,7 @@ import os
 
 from leed_hub.data import CORPORA, known_corpus
 from leed_hub.data.hub_datasets import HubDataset
-
-_PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from leed_hub.media.images import ENDINGS
 
 
 def corpus_fingerprint(name: str, data_dir: str | os.PathLike | None, *, token: str | bool | None = None) -> str:
@@ -26,6 +25,6 @@ def corpus_fingerprint(name: str, data_dir: str | os.PathLike | None, *, token: 
     files = CORPORA[known_corpus(name)](data_dir=str(data_dir)).files
     digest = hashlib.sha256()
     for file in files.names:
-        content = "" if file.lower().endswith(_PICTURES) else hashlib.sha256(files.read(file)).hexdigest()
+        content = "" if file.lower().endswith(ENDINGS) else hashlib.sha256(files.read(file)).hexdigest()
         digest.update(f"{file}\t{files.size(file)}\t{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

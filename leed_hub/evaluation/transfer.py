@@ -21,14 +21,13 @@ from leed_hub.evaluation.dlib_networks import FaceIdentity, FacePoints
 from leed_hub.evaluation.evaluation import CardRows, Detector, Evaluation, leaving_out
 from leed_hub.evaluation.rows import SEED
 from leed_hub.faces.face_mesh import FaceMesh
-from leed_hub.media.images import load_image
+from leed_hub.media.images import ENDINGS, load_image
 from leed_hub.metrics import bootstrap_ratio_interval
 from leed_hub.metrics.destruction import LIMITS, destruction_signs
 from leed_hub.metrics.face_geometry import FEATURES, face_box, face_features, features_of_68
 from leed_hub.metrics.following import following_scores
 from leed_hub.metrics.sharpness import FACE_PX, REGIONS, cut_box, face_sharpness
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 LONG_SIDE = 1024  # larger photographs are reduced to it first, for the time
 OWN_NEUTRAL, NEUTRAL = "_n", "neutral"  # how the names of neutral pictures end and begin
 NOISE_QUALITY = 75
@@ -230,7 +229,7 @@ def default_networks() -> tuple[Mesh, Identity | None, Points | None]:
 def _picture_files(folder: Path) -> list[Path]:
     """The folder's pictures, by name."""
     if not folder.is_dir():
-        raise CorpusError(f"{folder} is no folder: give one with photographs ({', '.join(sorted(ENDINGS))}).")
+        raise CorpusError(f"{folder} is no folder: give one with photographs ({', '.join(ENDINGS)}).")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
 
 

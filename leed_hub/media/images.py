@@ -15,6 +15,11 @@ from leed_hub.media.misread import has_misread_layout, lacks_its_end
 MAX_PIXELS = 40_000_000  # a 40-megapixel photograph is 120 MB of RGB; Pillow alone would allow 179 million
 MIN_SIDE = 8
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"]  # told apart by their first bytes; no others are parsed
+# How names of picture files end, in lower case; what else lies in a folder is passed over.
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif",
+    ".heic", ".heif", ".hif",
+)  # fmt: skip
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # others hold several pictures, too, which are no film
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL)
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")

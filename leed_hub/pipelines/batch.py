@@ -19,14 +19,13 @@ from pathlib import Path
 from PIL import Image
 
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
+from leed_hub.media.images import ENDINGS
 from leed_hub.pipelines.arguments import known_arguments, several, whole_number
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_strength
 from leed_hub.pipelines.expressions import Expression
 from leed_hub.pipelines.recognizer import ExpressionRecognizer, FacePrediction
 
-_COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-ENDINGS = (*_COMMON, ".apng", ".avif", ".heic", ".heif", ".hif")
 AHEAD_BATCHES = 2  # so far the threads run ahead of the network
 
 
@@ -137,8 +136,8 @@ def _check_several(pictures: Iterable[Picture]) -> None:
 def find_pictures(paths: Iterable[str | os.PathLike]) -> Iterator[Path]:
     """Files as they are given, and of folders all picture files below them, sorted by name.
 
-    In folders the ending tells what is a picture (`ENDINGS`). Links are followed, each folder is entered once. A folder
-    that cannot be opened is left out with a warning.
+    In folders the ending tells what is a picture (`leed_hub.media.images.ENDINGS`). Links are followed, each folder is
+    entered once. A folder that cannot be opened is left out with a warning.
 
     Raises:
         BadImageError: if there is no such file or folder, or a folder holds no picture.

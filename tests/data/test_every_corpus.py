@@ -13,6 +13,7 @@ from PIL import Image
 
 from leed_hub.data import CORPORA, load_corpus
 from leed_hub.errors import CorpusError
+from leed_hub.media.images import ENDINGS
 from leed_hub.models.labels import EXPRESSIONS, UNLABELLED
 
 EVERY_CONFIG = [(name, config) for name in CORPORA for config in CORPORA[name].splits]
@@ -154,6 +155,13 @@ def test_names_that_are_no_text_are_read(make, load, tmp_path, draw_face):
     os.rename(path, os.fsencode(tmp_path) + b"/faces/caf\xe9.jpg")
     (row,) = load("folder", tmp_path / "faces", "train")
     assert row["file"] == "caf\ufffd.jpg" and row["image"].size == (32, 32)
+
+
+def test_pictures_of_any_ending_are_in_a_folder_of_faces(load, draw_face, tmp_path):
+    for number, ending in enumerate(ENDINGS):
+        path = draw_face(tmp_path / f"faces/{number}.jpg", number)
+        path.rename(path.with_suffix(ending.upper()))
+    assert len(load("folder", tmp_path / "faces", "train")) == len(ENDINGS)
 
 
 def _build(folder: str, cache: str) -> int:

@@ -134,6 +134,13 @@ def test_counts_say_what_was_measured_and_what_was_left_out(folders):
     assert result["n_edits"] == 12 * 9 and result["n_pairs"] == 12 * 8
 
 
+@pytest.mark.parametrize("ending", [".tif", ".apng", ".JPE"])
+def test_pictures_of_any_ending_are_measured(folders, ending):
+    sources, _ = folders
+    (sources / "00.png").rename(sources / f"00{ending}")  # the first bytes tell what it is
+    assert measure(Mover(folders[1]), folders)["n_sources"] == N_SOURCES
+
+
 def test_without_an_own_neutral_picture_the_mean_of_the_others_stands_in(folders):
     _, references = folders
     follow = Mover(references)

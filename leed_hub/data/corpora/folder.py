@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 from leed_hub.data.corpora.corpus import CorpusAbout, CorpusBuilder
 from leed_hub.data.corpora.files import CorpusFiles
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from leed_hub.media.images import ENDINGS
 
 
 class Folder(CorpusBuilder):
