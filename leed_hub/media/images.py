@@ -21,6 +21,7 @@ ENDINGS = (
     ".heic", ".heif", ".hif",
 )  # fmt: skip
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # others hold several pictures, too, which are no film
+NO_URLS = "URLs are not read; download the file and give its path."
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL)
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+:/|data:)", re.IGNORECASE)  # pathlib makes one slash of two
@@ -161,12 +162,17 @@ def _regular_file(path: str | os.PathLike):
             raise BadImageError(f"{name} is not a regular file.")
         return open(path, "rb"), name
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
-        if _URL.match(path):
-            raise BadImageError("URLs are not read; download the picture and give its path.") from error
+        if is_url(path):
+            raise BadImageError(NO_URLS) from error
         if isinstance(error, FileNotFoundError):
             raise BadImageError(f"{name}: there is no such file.") from error
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise BadImageError(f"{name} cannot be opened: {reason}.") from error
+
+
+def is_url(path: str | os.PathLike) -> bool:
+    """Whether a path is a URL, for `NO_URLS` in place of a file that is missing; a file may have such a name."""
+    return _URL.match(os.fsdecode(path)) is not None
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from leed_hub.errors import BadVideoError, needs_extra
 from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.high_dynamic_range import needs_conversion, to_bt709
-from leed_hub.media.images import MAX_PIXELS, MIN_SIDE, is_animated, is_picture, printable_name
+from leed_hub.media.images import MAX_PIXELS, MIN_SIDE, NO_URLS, is_animated, is_picture, is_url, printable_name
 from leed_hub.media.notes import note
 from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE, edited_comment, edited_xmp
 from leed_hub.media.sound import CarriedSound
@@ -54,6 +54,8 @@ class VideoFrames:
     """
 
     def __init__(self, path: str | os.PathLike):
+        if is_url(path) and not os.path.exists(path):
+            raise BadVideoError(NO_URLS)
         self.path = Path(path).absolute()  # what begins with a protocol's name is no file to FFmpeg
         with self.opened() as container:
             stream = moving_pictures(container)

@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
-from leed_hub.media.images import ENDINGS
+from leed_hub.media.images import ENDINGS, NO_URLS, is_url
 from leed_hub.pipelines.arguments import known_arguments, several, whole_number
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.editor import EditResult, ExpressionEditor, check_strength
@@ -140,7 +140,7 @@ def find_pictures(paths: Iterable[str | os.PathLike]) -> Iterator[Path]:
     entered once. A folder that cannot be opened is left out with a warning.
 
     Raises:
-        BadImageError: if there is no such file or folder, or a folder holds no picture.
+        BadImageError: if there is no such file or folder, a URL is given, or a folder holds no picture.
     """
     for path in map(Path, paths):
         if os.path.isdir(path):
@@ -152,6 +152,8 @@ def find_pictures(paths: Iterable[str | os.PathLike]) -> Iterator[Path]:
             yield from pictures
         elif os.path.lexists(path):
             yield path
+        elif is_url(path):
+            raise BadImageError(NO_URLS)
         else:
             raise BadImageError(f"{path}: there is no such file or folder.")
 

@@ -109,6 +109,8 @@ def test_classify_prints_the_same_prediction_in_every_format(faces):
         (["edit-video", "missing.mp4", "{face}", "-o", "out.mp4"], "missing.mp4"),
         (["edit-video", "{face}", "{face}", "-o", "out.mp4"], "pictures"),
         (["classify", "missing.jpg"], "missing.jpg"),
+        (["classify", "https://example.org/face.png"], "URLs are not read"),
+        (["classify-video", "https://example.org/film.mp4", "-o", "t.csv"], "URLs are not read"),
         (["evaluate", "editing", "--data", "nowhere", "--json", "out.json"], "nowhere"),
         (["evaluate", "disentanglement", "--data-dir", "nowhere", "--json", "out.json"], "nowhere"),
         (["evaluate", "strength", "--data-dir", "nowhere", "--json", "out.json"], "nowhere"),

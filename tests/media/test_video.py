@@ -450,6 +450,20 @@ def test_an_animated_picture_is_read_as_a_video(name, transparent, tmp_path):
         assert np.abs(frame[12, 4].astype(int) - (255 if transparent else colour)).max() <= tolerance
 
 
+@pytest.mark.parametrize("url", ["https://example.org/film.mp4", "rtsp://a/b", "data:video/mp4;base64,AAAA" * 99])
+def test_urls_are_not_read_and_are_told_so(url):
+    for source in (url, Path(url)):
+        with pytest.raises(BadVideoError, match="^URLs are not read; download the file"):
+            open_video(source)
+
+
+def test_a_file_that_is_named_as_a_url_opens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "https:").mkdir()
+    make_video(tmp_path / "https:/film.mp4", [example()])
+    assert open_video("https://film.mp4").n_frames == 1
+
+
 @pytest.mark.parametrize("name", ["still.gif", "still.png", "still.jpg", "still.heic"])
 def test_a_still_picture_is_no_video(name, tmp_path):
     if name.endswith("heic"):

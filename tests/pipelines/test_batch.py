@@ -181,6 +181,9 @@ def test_pictures_are_found_in_folders_and_taken_as_they_are_when_named(tmp_path
     assert found == ["odd.data", "b.jpg", "a/1.webp", "a/2.PNG"]
     with pytest.raises(BadImageError, match="nowhere"):
         list(find_pictures([tmp_path / "nowhere"]))
+    for url in ("https://example.org/face.png", Path("https://example.org/album/")):
+        with pytest.raises(BadImageError, match="^URLs are not read"):
+            list(find_pictures([url]))
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadImageError, match=r"empty holds no picture \(\.jpg"):
         list(find_pictures([tmp_path / "empty"]))

@@ -15,7 +15,7 @@ from made_video import make_video
 from PIL import Image
 
 from leed_hub import ExpressionEditor
-from leed_hub.errors import BadImageError, BadVideoError, ConfigError, NoFaceError
+from leed_hub.errors import BadImageError, BadVideoError, ConfigError, LeedHubError, NoFaceError
 from leed_hub.faces.face import Face
 from leed_hub.faces.tracking import FaceTracker
 from leed_hub.media.provenance import DIGITAL_SOURCE_TYPE
@@ -307,6 +307,13 @@ def test_two_pictures_a_bad_picture_and_a_bad_output_are_told(editor, tmp_path):
         editor.edit_video(source, EXAMPLES / "happiness.png", tmp_path / "out.avi")
     with pytest.raises(BadVideoError, match=r"out\.mp4 could not be written"):
         editor.edit_video(source, EXAMPLES / "happiness.png", tmp_path / "nowhere" / "out.mp4")
+
+
+@pytest.mark.parametrize("reference", ["https://example.org/smile.jpg", "https://example.org/film.mp4"])
+def test_a_reference_that_is_a_url_is_told(reference, editor, tmp_path):
+    source = make_video(tmp_path / "source.mp4", [canvas()] * 2)
+    with pytest.raises(LeedHubError, match="^URLs are not read"):
+        editor.edit_video(source, reference, tmp_path / "out.mp4")
 
 
 def test_a_picture_that_moves_drives_another_and_is_edited_as_a_video(editor, tmp_path):
