@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
@@ -52,8 +52,8 @@ def described(config: Any, model_type: str | None) -> dict[str, Any]:
     return origin | dataclasses.asdict(config)
 
 
-def kind_of(values: dict[str, Any]) -> str | None:
-    """What network the values of a config.json describe, a key of `KINDS` if it is one of ours."""
+def kind_of(values: dict[str, Any]) -> object:
+    """What network the values of a config.json describe, a key of `KINDS` if it is one of ours; None if untold."""
     return values.get("model_type") or next((kind for kind, (field, _) in KINDS.items() if field in values), None)
 
 
@@ -68,19 +68,27 @@ def read_config(path: Path, config_class: type, model_type: str | None = None) -
     if model_type:
         kind = kind_of(values)
         if kind not in (None, model_type):
-            remedy = f"{KINDS[kind][1]} load it" if kind in KINDS else "leed_hub has no such network"
-            raise ModelLoadError(f"{path} describes a network of another kind, {kind!r}, not {model_type!r}: {remedy}.")
-        values.pop("model_type", None)
-        written_by = str(values.pop("library_version", __version__))
-        if Version(written_by).release[:2] > Version(__version__).release[:2]:
-            warnings.warn(
-                f"{path} is of leed_hub {written_by}, newer than this {__version__}: update it if anything is amiss.",
-                stacklevel=3,
+            is_ours = isinstance(kind, str) and kind in KINDS
+            remedy = f"{KINDS[str(kind)][1]} load it" if is_ours else "leed_hub has no such network"
+            raise ModelLoadError(
+                f"{path} describes a network of another kind, {kind!r:.60}, not {model_type!r}: {remedy}."
             )
+        values.pop("model_type", None)
+        if doubt := _doubt_of_release(values.pop("library_version", __version__)):
+            warnings.warn(f"{path} {doubt}: update leed_hub if anything is amiss.", stacklevel=3)
     try:
         return config_class(**values)
     except ConfigError as error:
         raise ModelLoadError(f"{path}: {error}") from error
+
+
+def _doubt_of_release(written_by: object) -> str:
+    """Why a file of that library_version may not fit this release; "" where nothing speaks against it."""
+    try:
+        is_newer = Version(str(written_by)).release[:2] > Version(__version__).release[:2]
+    except InvalidVersion:
+        return f"has the library_version {written_by!r:.40}, which is no release"
+    return f"is of leed_hub {written_by}, newer than this {__version__}" if is_newer else ""
 
 
 class _Unfilled(TorchFunctionMode):

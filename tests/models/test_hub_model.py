@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -291,9 +292,10 @@ def test_a_model_of_another_kind_is_named_as_such(tmp_path, is_of_today):
     with pytest.raises(ModelLoadError, match="'expression_encoder', not 'leed': ExpressionEncoderModel and"):
         LEEDModel.from_pretrained(recognizer)
     assert LEEDModel.from_pretrained(editor).config == EDITOR
-    change_config(editor, model_type="bert")
-    with pytest.raises(ModelLoadError, match="'bert', not 'leed': leed_hub has no such network"):
-        LEEDModel.from_pretrained(editor)
+    for kind in ("bert", ["leed"], {"leed": 1}):
+        change_config(editor, model_type=kind)
+        with pytest.raises(ModelLoadError, match=r"kind, .*, not 'leed': leed_hub has no such network\.$"):
+            LEEDModel.from_pretrained(editor)
 
 
 def test_a_config_of_a_newer_release_gives_a_warning(tmp_path):
@@ -301,6 +303,14 @@ def test_a_config_of_a_newer_release_gives_a_warning(tmp_path):
     change_config(folder, library_version="9.1.2")
     with pytest.warns(UserWarning, match="is of leed_hub 9.1.2, newer than this"):
         LEEDModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("version", ["abc", "", None, ["0.2.0"]])
+def test_a_config_of_no_known_release_loads_with_a_warning(version, tmp_path):
+    folder = saved(LEEDModel, EDITOR, tmp_path)
+    change_config(folder, library_version=version)
+    with pytest.warns(UserWarning, match=f"has the library_version {re.escape(repr(version))}, which is no release"):
+        assert LEEDModel.from_pretrained(folder).config == EDITOR
 
 
 NO_FACES = [
