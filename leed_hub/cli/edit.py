@@ -45,7 +45,8 @@ def edit(
         from leed_hub.pipelines.editor import ExpressionEditor
         from leed_hub.pipelines.series import animate
 
-        check_output(output, source, reference)
+        for written in filter(None, (output, save_expression)):
+            check_output(written, source, reference, eyes_from)
         editor = ExpressionEditor.from_pretrained(model, detector=detector)
         expression = editor.expression(reference)
         if eyes_from is not None:

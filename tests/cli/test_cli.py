@@ -168,6 +168,42 @@ def test_an_output_never_replaces_what_is_read(command, way, faces, tmp_path):
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("read", ["me.png", "smile.png", "eyes.png", "eyes.json"])
+@pytest.mark.parametrize("option", ["--output", "--save-expression"])
+def test_an_edit_replaces_nothing_else_that_is_read(option, read, faces, tmp_path):
+    for name in ("me.png", "smile.png", "eyes.png", "eyes.json"):
+        (tmp_path / name).write_bytes(faces[0].read_bytes())
+    (tmp_path / "link").symlink_to(read)
+    eyes = tmp_path / (read if read.startswith("eyes") else "eyes.png")
+    outputs = {"--output": tmp_path / "out.png", option: tmp_path / "link"}
+    options = [part for pair in outputs.items() for part in pair]
+    done = run("edit", tmp_path / "me.png", tmp_path / "smile.png", "--eyes-from", eyes, *options)
+    assert done.exit_code == 2 and done.stderr == "Error: link is what is read; choose another name for the result.\n"
+    assert (tmp_path / read).read_bytes() == faces[0].read_bytes() and (tmp_path / "link").is_symlink()
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("way", ["the same", "link", "hard link"])
+@pytest.mark.parametrize("option", ["--output", "--plot"])
+def test_a_table_and_a_plot_never_replace_the_video(option, way, tmp_path):
+    import numpy as np
+    from made_video import make_video
+
+    film = make_video(tmp_path / "film.mp4", [np.zeros((64, 64, 3), np.uint8)])
+    video = film.rename(tmp_path / ("film.csv" if option == "--output" else "film.png"))
+    before, name = video.read_bytes(), tmp_path / f"other{video.suffix}"
+    if way == "the same":
+        name = video
+    elif way == "link":
+        name.symlink_to(video)
+    else:
+        name.hardlink_to(video)
+    outputs = {"--output": tmp_path / "table.csv", option: name}
+    done = run("classify-video", video, *[part for pair in outputs.items() for part in pair])
+    assert done.exit_code == 2 and "is what is read; choose another name" in done.stderr
+    assert video.read_bytes() == before and not (tmp_path / "table.csv").exists()
+
+
 def test_a_request_to_end_leaves_no_unfinished_file(faces, tmp_path):
     import numpy as np
     from made_video import make_video
