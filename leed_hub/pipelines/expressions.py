@@ -20,9 +20,11 @@ from torch.nn import functional as F
 from leed_hub.errors import ConfigError, ModelLoadError
 from leed_hub.hub import CONTROLS, first_line
 from leed_hub.media.files import write_text
+from leed_hub.media.images import NO_URLS, is_url
 from leed_hub.models.leed import LEEDConfig, LEEDOutput, composed, mixed
 
 NEUTRAL = "neutral"
+MOST_CHARACTERS = 1_000_000  # of a saved expression, which has a few thousand
 EYES_END, MOUTH_BEGINS = 0.35, 0.7  # of the way from the eyes down to the mouth; in between both have a share
 
 
@@ -82,18 +84,31 @@ class Expression:
         """Read what `save` wrote.
 
         Raises:
-            ConfigError: if the file is missing or no expression.
+            ConfigError: if the file is missing or no expression, or the path is a URL.
         """
+        if is_url(path) and not os.path.exists(path):
+            raise ConfigError(NO_URLS)
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = json.loads(_short_text(path))
             if values.pop("leed_hub") != "expression":
                 raise ValueError("it is another file of leed_hub's")
             codes = {name: torch.tensor([values.pop(name)], dtype=torch.float32) for name in ("mouth", "eyes")}
             strengths = {name: float(values.pop(f"{name}_strength")) for name in ("mouth", "eyes")}
             editor = str(values.pop("editor"))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ConfigError(f"{path} is no saved expression: {first_line(error)}.") from error
         return cls(**codes, mouth_strength=strengths["mouth"], eyes_strength=strengths["eyes"], editor=editor)
+
+
+def _short_text(path: str | os.PathLike) -> str:
+    """A file's text; a FIFO, which would make us wait, and what is far too long for an expression are not read."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("it is no regular file")
+    with open(path, encoding="utf-8") as file:
+        text = file.read(MOST_CHARACTERS + 1)
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"it has more than {MOST_CHARACTERS:,} characters")
+    return text
 
 
 @dataclass(frozen=True, eq=False)

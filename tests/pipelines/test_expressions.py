@@ -2,6 +2,9 @@
 
 import filecmp
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -83,10 +86,38 @@ def test_a_saved_expression_gives_the_same_edit_and_another_editors_is_refused(e
     other = ExpressionEditor(LEEDModel(LEEDConfig(expression_dim=editor.model.config.expression_dim)))
     with pytest.raises(ConfigError, match="another editor's"):
         other.expression(tmp_path / "mine.json")
-    for broken in ("", "[]", '{"leed_hub": "expression"}', json.dumps({"leed_hub": "other"})):
+    too_large = json.dumps({"leed_hub": "expression", "mouth": [10**400]})
+    for broken in ("", "[]", '{"leed_hub": "expression"}', '{"leed_hub": "other"}', too_large, "[" * 99999):
         (tmp_path / "broken.json").write_text(broken)
         with pytest.raises(ConfigError, match=r"broken\.json is no saved expression"):
             editor.expression(tmp_path / "broken.json")
+
+
+def test_what_can_be_no_saved_expression_is_refused_without_reading_on(smile, tmp_path):
+    smile.save(tmp_path / "long.json")
+    (tmp_path / "long.json").write_text((tmp_path / "long.json").read_text() + " " * 1_000_000)
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(ConfigError, match=r"long\.json is no saved expression: it has more than 1,000,000 characters"):
+        Expression.load(tmp_path / "long.json")
+    with pytest.raises(ConfigError, match=r"folder\.json is no saved expression: it is no regular file\.$"):
+        Expression.load(tmp_path / "folder.json")
+    with pytest.raises(ConfigError, match=r"missing\.json is no saved expression: .*No such file"):
+        Expression.load(tmp_path / "missing.json")
+    with pytest.raises(ConfigError, match="^URLs are not read"):
+        Expression.load("https://example.org/mine.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_no_saved_expression_and_is_not_waited_for(editor, tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(editor.expression, tmp_path / "pipe.json")
+        try:
+            with pytest.raises(ConfigError, match=r"pipe\.json is no saved expression: it is no regular file\.$"):
+                loading.result(timeout=5)
+        finally:  # a reader that waits is let go
+            with suppress(OSError):
+                os.close(os.open(tmp_path / "pipe.json", os.O_WRONLY | os.O_NONBLOCK))
 
 
 def test_a_slider_moves_the_code_its_way_and_no_further_than_faces_go():
