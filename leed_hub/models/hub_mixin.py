@@ -116,7 +116,11 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
         half: bool = False,
         push_to_hub: bool = False,
         repo_id: str | None = None,
-        **push_options,
+        token: str | None = None,
+        private: bool = False,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
     ) -> str | None:
         """Write weights, card and config, each file whole or not at all.
 
@@ -127,7 +131,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
             half: store float16, half the size; the network that loads it computes in float32 as before.
             push_to_hub: also send what was written to the Hub.
             repo_id: where to; the folder's name by default.
-            **push_options: of `leed_hub.hub.push_folder`.
+            token, private, revision, commit_message, create_pr: of `leed_hub.hub.push_folder`.
         Returns:
             The commit's address, if it was sent.
         """
@@ -145,7 +149,17 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="leed-hub", license
                 names.insert(1, CARD)
             for file_name in names:
                 os.replace(unfinished / file_name, folder / file_name)
-        return push_folder(folder, repo_id or folder.resolve().name, **push_options) if push_to_hub else None
+        if not push_to_hub:
+            return None
+        return push_folder(
+            folder,
+            repo_id or folder.resolve().name,
+            token=token,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            create_pr=create_pr,
+        )
 
     def push_to_hub(  # type: ignore[override]
         self,

@@ -3,8 +3,9 @@
 import functools
 import inspect
 import operator
+import os
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from leed_hub.errors import ConfigError
 
@@ -38,7 +39,21 @@ def whole_number(name: str, value: object, least: int) -> int:
     return number
 
 
+def number(name: str, value: Any) -> float:
+    """Any number as a float; the caller knows its range."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name} must be a number; got {value!r:.80}.") from None
+
+
 def several(name: str, values: object) -> None:
     """Refuse what is not several things."""
     if not isinstance(values, Iterable):
         raise ConfigError(f"{name} must be several pictures, such as a list of paths; got {values!r:.80}.")
+
+
+def a_path(name: str, value: object) -> None:
+    """Refuse what is no path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{name} must be a path; got {value!r:.80}.")

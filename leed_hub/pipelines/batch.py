@@ -10,7 +10,7 @@ are, memory holds a few photographs and a few batches of small face crops.
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from leed_hub.errors import BadImageError, ConfigError, NoFaceError
+from leed_hub.faces.tracking import FaceChoice, check_face_choice
 from leed_hub.media.images import ENDINGS, NO_URLS, is_url
 from leed_hub.pipelines.arguments import known_arguments, several, whole_number
 from leed_hub.pipelines.cropper import FaceCrops, Picture
@@ -91,38 +92,47 @@ class PictureEdit:
     error: str | None = None
 
 
+@known_arguments
 def edit_many(
     editor: ExpressionEditor,
     sources: Iterable[Picture],
     reference: Picture | list[Picture] | Expression | None,
     strength: float = 1.0,
-    **options,
+    *,
+    weights: Sequence[float] | None = None,
+    face: FaceChoice = "largest",
+    detector: str | None = None,
 ) -> Iterator[PictureEdit]:
     """Give the faces of any number of photographs one expression, which is read once.
 
     Args:
         editor: the pipeline.
         sources: paths, bytes, PIL images or arrays; may be a generator.
-        reference, strength: as in a call of the editor.
-        **options: `weights`, `face` and `detector` of such a call.
+        reference, strength, weights, face, detector: as in a call of the editor.
     Returns:
         Iterator[PictureEdit]: one a source, in their order.
     Raises:
         BadImageError, NoFaceError, ConfigError: at once, if the reference or an option is no good.
     """
     _check_several(sources)
-    weights, detector = options.pop("weights", None), options.get("detector")
     strength = check_strength(strength, reference)
+    check_face_choice(face)
     expression = None if reference is None else editor.expression(reference, weights, detector=detector)
-    return _edits(editor, sources, expression, strength, options)
+    return _edits(editor, sources, expression, strength, face, detector)
 
 
 def _edits(
-    editor: ExpressionEditor, sources: Iterable[Picture], expression: Expression | None, strength: float, options: dict
+    editor: ExpressionEditor,
+    sources: Iterable[Picture],
+    expression: Expression | None,
+    strength: float,
+    face: FaceChoice,
+    detector: str | None,
 ) -> Iterator[PictureEdit]:
     for source in sources:
         try:
-            yield PictureEdit(source, editor.session(source, **options).render(expression, strength))
+            session = editor.session(source, face=face, detector=detector)
+            yield PictureEdit(source, session.render(expression, strength))
         except (BadImageError, NoFaceError) as error:
             yield PictureEdit(source, None, str(error))
 

@@ -30,7 +30,7 @@ from leed_hub.hub import CONTROLS, download_files
 from leed_hub.media.images import load_image, on_white, with_transparency
 from leed_hub.media.paste_back import paste_back
 from leed_hub.models.leed import LEEDModel, LEEDOutput, between
-from leed_hub.pipelines.arguments import known_arguments, several
+from leed_hub.pipelines.arguments import known_arguments, number, several
 from leed_hub.pipelines.cropper import FaceCrops, Picture
 from leed_hub.pipelines.damage import softened
 from leed_hub.pipelines.expressions import NEUTRAL, Controls, Expression, eyes_share, joined_halves
@@ -188,6 +188,7 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         if file.is_file():
             self.controls = Controls.load(file, self.model.config.expression_dim)
 
+    @known_arguments
     def save_pretrained(self, folder: str | os.PathLike, **options) -> None:
         """Write the network, see `HubModel.save_pretrained`, and its controls."""
         super().save_pretrained(folder, **options)
@@ -238,6 +239,7 @@ class ExpressionEditor(Pipeline[LEEDModel]):
         expression = None if reference is None else self.expression(reference, weights, detector=detector)
         return self.session(source, face=face, detector=detector).render(expression, strength)
 
+    @known_arguments
     def expression(
         self,
         reference: Picture | Sequence[Picture] | Expression,
@@ -279,12 +281,15 @@ class ExpressionEditor(Pipeline[LEEDModel]):
             return loaded
         return None
 
+    @known_arguments
     def slide(self, expression: Expression, values: Mapping[str, float]) -> Expression:
         """An expression moved by some of `sliders`, each from -1 to 1; 0 leaves it as it is.
 
         Raises:
             ConfigError: if there is no such slider, or a value is out of range.
         """
+        if not isinstance(expression, Expression):
+            raise ConfigError(f"expression must be one that `editor.expression` gives; got {expression!r:.80}.")
         mouth = self.controls.slid(expression.mouth, values)
         same = torch.equal(expression.mouth, expression.eyes)
         eyes = mouth if same else self.controls.slid(expression.eyes, values)
@@ -403,10 +408,7 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
 
 def check_strength(strength: float, reference: object) -> float:
     """The strength as a float; `ConfigError` if it is out of range, or needs a reference that is not there."""
-    try:
-        strength = float(strength)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"strength must be a number; got {strength!r:.80}.") from None
+    strength = number("strength", strength)
     if not 0 <= strength <= MAX_STRENGTH:  # also refuses NaN
         raise ConfigError(f"strength must lie between 0 and {MAX_STRENGTH:g}; got {strength:g}.")
     if reference is None and strength > 0:

@@ -7,6 +7,7 @@ editor("me.jpg", "mine.json")
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from leed_hub.hub import CONTROLS, first_line
 from leed_hub.media.files import write_text
 from leed_hub.media.images import NO_URLS, is_url
 from leed_hub.models.leed import LEEDConfig, LEEDOutput, composed, mixed
+from leed_hub.pipelines.arguments import number
 
 NEUTRAL = "neutral"
 MOST_CHARACTERS = 1_000_000  # of a saved expression, which has a few thousand
@@ -45,11 +47,11 @@ class Expression:
     editor: str = ""
 
     def with_strengths(self, *, mouth: float | None = None, eyes: float | None = None) -> Self:
-        """The same with other strengths where given."""
+        """The same with other strengths, of at least 0, where given."""
         return replace(
             self,
-            mouth_strength=self.mouth_strength if mouth is None else mouth,
-            eyes_strength=self.eyes_strength if eyes is None else eyes,
+            mouth_strength=self.mouth_strength if mouth is None else half_strength("mouth", mouth),
+            eyes_strength=self.eyes_strength if eyes is None else half_strength("eyes", eyes),
         )
 
     def with_eyes_of(self, other: "Expression") -> Self:
@@ -58,6 +60,7 @@ class Expression:
 
     def mixed(self, other: "Expression", share: float) -> Self:
         """`1 - share` of this and `share` (0..1) of the other."""
+        share = number("share", share)
         if not 0 <= share <= 1:
             raise ConfigError(f"share must lie between 0 and 1; got {share}.")
         halves = {
@@ -100,6 +103,14 @@ class Expression:
         return cls(**codes, mouth_strength=strengths["mouth"], eyes_strength=strengths["eyes"], editor=editor)
 
 
+def half_strength(name: str, value: float) -> float:
+    """The strength of mouth or eyes as a float; `ConfigError` if it is no finite number of at least 0."""
+    strength = number(name, value)
+    if not 0 <= strength < math.inf:
+        raise ConfigError(f"{name} must be a strength of at least 0; got {strength:g}.")
+    return strength
+
+
 def _short_text(path: str | os.PathLike) -> str:
     """A file's text; a FIFO, which would make us wait, and what is far too long for an expression are not read."""
     if os.path.exists(path) and not os.path.isfile(path):
@@ -134,10 +145,13 @@ class Controls:
         Raises:
             ConfigError: if there is no such slider, or a value is out of range.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"Sliders are given by name, such as {{'smile': 0.5}}; got {values!r:.80}.")
         for name, value in values.items():
             if name not in self.sliders:
                 known = ", ".join(self.sliders) or "none"
                 raise ConfigError(f"There is no slider {name!r}; this editor has: {known}.")
+            value = number(f"The slider {name!r}", value)
             if not -1 <= value <= 1:
                 raise ConfigError(f"The slider {name!r} goes from -1 to 1; got {value}.")
             code = code + value * self.sliders[name].to(code)

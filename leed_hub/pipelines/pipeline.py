@@ -12,7 +12,7 @@ from leed_hub import __version__
 from leed_hub.errors import ConfigError
 from leed_hub.models.checkpoint import BUNDLED
 from leed_hub.models.hub_mixin import HubModel
-from leed_hub.pipelines.arguments import known_arguments
+from leed_hub.pipelines.arguments import a_path, known_arguments
 from leed_hub.pipelines.cropper import FaceCropper
 
 ModelT = TypeVar("ModelT", bound=HubModel)
@@ -54,6 +54,7 @@ class Pipeline(Generic[ModelT]):
         )
         self.to(device, dtype)
 
+    @known_arguments
     def to(self, device: str | torch.device = "auto", dtype: torch.dtype = torch.float32) -> Self:
         """Move it, as `torch.nn.Module.to` does; the weights stay float32."""
         try:
@@ -119,13 +120,18 @@ class Pipeline(Generic[ModelT]):
     def _load_extras(self, source: str | os.PathLike, hub_options: dict[str, Any]) -> None:
         """What else a pipeline reads beside its network."""
 
+    @known_arguments
     def save_pretrained(self, folder: str | os.PathLike, **options) -> None:
         """Write the network, see `HubModel.save_pretrained`."""
-        self.model.save_pretrained(folder, **options)
+        a_path("folder", folder)
+        known_arguments(self.model.save_pretrained)(folder, **options)
 
+    @known_arguments
     def push_to_hub(self, repo_id: str, **options) -> str:
         """Send the network to the Hub, see `HubModel.push_to_hub`; returns the commit's address."""
-        return self.model.push_to_hub(repo_id, **options)
+        if not isinstance(repo_id, str):
+            raise ConfigError(f'repo_id must be "org/name"; got {repo_id!r:.80}.')
+        return known_arguments(self.model.push_to_hub)(repo_id, **options)
 
     @property
     def software(self) -> str:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from leed_hub.errors import ConfigError
 from leed_hub.media.images import printable
+from leed_hub.pipelines.arguments import known_arguments
 from leed_hub.pipelines.batch import PicturePrediction
 from leed_hub.pipelines.recognizer import FacePrediction
 
@@ -73,19 +74,23 @@ class PictureTable:
         self.file.flush()
 
 
+@known_arguments
 def to_frame(predictions: Iterable[PicturePrediction]) -> "pandas.DataFrame":
     """Predictions as a pandas table of `PictureTable`'s rows and columns; cells that hold nothing are NaN.
 
     A picture that is no path is named by its place, `picture 1` being the first.
 
     Raises:
-        ConfigError: if pandas is not installed.
+        ConfigError: if pandas is not installed, or they are not predictions of `classify_many`.
     """
     try:
         import pandas
     except ImportError as error:
         raise ConfigError("A table of this kind needs pandas: pip install pandas.") from error
-    predictions = list(predictions)
+    predictions = list(predictions) if isinstance(predictions, Iterable) else [predictions]
+    for one in predictions:
+        if not isinstance(one, PicturePrediction):
+            raise ConfigError(f"predictions must be what `classify_many` gives; got {one!r:.80}.")
     labels = tuple(next((face.scores for found in predictions for face in found.faces), {}))
     rows: list[list] = []
     for number, prediction in enumerate(predictions, 1):

@@ -20,9 +20,10 @@ from leed_hub.media.animation import AnimatedPicture
 from leed_hub.media.files import check_output
 from leed_hub.media.images import is_animated, is_picture
 from leed_hub.media.video import VideoFrames, VideoWriter, open_video
+from leed_hub.pipelines.arguments import a_path, number
 from leed_hub.pipelines.cropper import Picture
 from leed_hub.pipelines.editor import EditSession, ExpressionEditor, check_strength
-from leed_hub.pipelines.expressions import Expression
+from leed_hub.pipelines.expressions import Expression, half_strength
 
 Video = VideoFrames | AnimatedPicture
 
@@ -87,13 +88,15 @@ def edit_video(
         BadVideoError: if a video cannot be read or written.
         BadImageError: if a picture cannot be read.
         NoFaceError: if the source or the reference shows no face, in no frame.
-        ConfigError: if strength, seconds or face are out of range, or neither is a video.
+        ConfigError: if strengths, seconds or face are out of range, or neither is a video.
     """
     strength = check_strength(strength, reference)
     check_face_choice(face)
+    a_path("output", output)
     check_output(output, source, reference)
-    if seconds is not None and not seconds > 0:
-        raise ConfigError(f"seconds must be more than 0; got {seconds}.")
+    mouth, eyes = half_strength("mouth", mouth), half_strength("eyes", eyes)
+    if seconds is not None and not 0 < (seconds := number("seconds", seconds)) < math.inf:
+        raise ConfigError(f"seconds must be more than 0, and finite; got {seconds:g}.")
     source_video = _video_of(source)
     reference_video = None if editor.known_expression(reference) else _video_of(reference)
     timing = source_video or reference_video

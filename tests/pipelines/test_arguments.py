@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES
 
-from leed_hub import ExpressionEditor, ExpressionRecognizer, classify_many, classify_video
+from leed_hub import ExpressionEditor, ExpressionRecognizer, classify_many, classify_video, edit_many, to_frame
 from leed_hub.errors import ConfigError, LeedHubError
 
 FACE = EXAMPLES / "source.png"
@@ -81,6 +81,16 @@ def test_misspelt_keywords_are_named(editor, recognizer):
         "detektor": lambda: recognizer.embed([FACE], detektor="none"),
         "batchsize": lambda: classify_many(recognizer, [FACE], batchsize=2),
         "evry": lambda: classify_video(recognizer, "film.mp4", evry=2),
+        "fce": lambda: edit_many(editor, [FACE], SMILE, fce="all"),
+        "weigths": lambda: editor.expression(SMILE, weigths=[1]),
+        "vales": lambda: editor.slide(editor.expression("smile"), {}, vales={}),
+        "dvice": lambda: editor.to(dvice="cpu"),
+        "haf": lambda: editor.save_pretrained("nowhere", haf=True),
+        "tokn": lambda: recognizer.save_pretrained("nowhere", tokn="hf_x"),
+        "privat": lambda: editor.push_to_hub("org/name", privat=True),
+        "folder": lambda: editor.save_pretrained(),
+        "repo_id": lambda: editor.push_to_hub(),
+        "lables": lambda: to_frame([], lables=()),
         "source": lambda: editor(),
     }
     for name, call in calls.items():
@@ -101,6 +111,35 @@ def test_what_is_no_picture_or_not_several_is_told(editor, recognizer):
     ):
         with pytest.raises(LeedHubError):
             call()
+
+
+def test_wrong_types_are_named(editor, tmp_path):
+    pytest.importorskip("pandas")
+    smile, output = editor.expression("smile"), tmp_path / "out.mp4"
+    calls = {
+        "^mouth must be a number; got 'a'": lambda: editor.edit_video("film.mp4", "smile", output, mouth="a"),
+        "^eyes must be a strength of at least 0": lambda: editor.edit_video("film.mp4", "smile", output, eyes=-1),
+        "^seconds must be a number": lambda: editor.edit_video("film.mp4", "smile", output, seconds=[2]),
+        "^seconds must be more than 0, and finite": lambda: editor.edit_video(
+            "film.mp4", "smile", output, seconds=float("inf")
+        ),
+        "^output must be a path; got 5": lambda: editor.edit_video("film.mp4", "smile", 5),
+        "^mouth must be a number; got 'wide'": lambda: smile.with_strengths(mouth="wide"),
+        "^eyes must be a strength of at least 0; got nan": lambda: smile.with_strengths(eyes=float("nan")),
+        "^share must be a number": lambda: smile.mixed(smile, "half"),
+        '^face is "largest"': lambda: edit_many(editor, [FACE], SMILE, face="left"),
+        "^expression must be one that": lambda: editor.slide("smile", {}),
+        "^Sliders are given by name": lambda: editor.slide(smile, [0.5]),
+        f"^The slider '{editor.sliders[0]}' must be a number": lambda: editor.slide(smile, {editor.sliders[0]: None}),
+        "^folder must be a path; got 5": lambda: editor.save_pretrained(5),
+        '^repo_id must be "org/name"; got 5': lambda: editor.push_to_hub(5),
+        "^predictions must be what `classify_many` gives; got 5": lambda: to_frame(5),
+        "^predictions must be what `classify_many` gives; got None": lambda: to_frame([None]),
+    }
+    for sentence, call in calls.items():
+        with pytest.raises(ConfigError, match=sentence):
+            call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_many_references_go_through_the_network_in_batches(editor):
