@@ -203,7 +203,10 @@ def train(
                 terms |= discriminator_terms
         skipped = 0 if finite else skipped + 1
         if skipped == 10:
-            raise LeedHubError(f"Ten steps in a row gave no finite gradient (now at {step}); lower the learning rate.")
+            raise LeedHubError(
+                f"Ten steps in a row gave no finite gradient (now at step {step}, where the learning rate is "
+                f"{config.learning_rate * rate:.3g}); lower learning_rate."
+            )
         progress.seconds += time.monotonic() - started
 
         done = step + 1
