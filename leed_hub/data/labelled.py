@@ -98,17 +98,24 @@ def labelled_crops(
     return images, positions[kept], affect
 
 
-def warn_of_leakage(training: list[datasets.Dataset], validation: datasets.Dataset) -> None:
+def warn_of_leakage(
+    training: list[datasets.Dataset], validation: list[datasets.Dataset], *, by_person: bool = True
+) -> None:
     """Say how many pictures that choose the checkpoint were trained on, and how many persons.
 
     Pictures are compared by the bytes of their files, and persons by name within one corpus.
+
+    Args:
+        by_person: False where persons are held out by name already.
     """
-    known = set(_digests(validation))
+    known = {digest for rows in validation for digest in _digests(rows)}
     sizes = {size for size, _ in known}
     pictures: set[tuple[int, bytes]] = set()
     for rows in training:
         pictures |= known & set(_digests(rows, sizes))
-    persons = _persons(validation) & set().union(*map(_persons, training))
+    persons = set()
+    if by_person:
+        persons = set().union(*map(_persons, validation)) & set().union(*map(_persons, training))
     if pictures or persons:
         logger.warning(
             "%d pictures and %d persons of the validation split are in the training too, so its score is too good",

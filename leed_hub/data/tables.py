@@ -57,6 +57,16 @@ def cached_table(key: tuple, make: Callable[[], FaceTable]) -> FaceTable:
     return FaceTable(**load_file(file))
 
 
+def kept_rows(rows: datasets.Dataset, *, without: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> torch.Tensor:
+    """Positions of the pictures without some persons and, if `only` is given, with one of these.
+
+    A picture goes with any person who is in it.
+    """
+    people = rows["persons"][:] if "persons" in rows.column_names else [[subject] for subject in rows["subject"][:]]
+    chosen = [not set(persons) & set(without) and (not only or bool(set(persons) & set(only))) for persons in people]
+    return torch.nonzero(torch.tensor(chosen)).squeeze(1)
+
+
 def rendered_table(
     corpus: str, data_dir: str | None, *, repeats: int | dict[str, int] = 1, without: tuple[str, ...] = (), only=()
 ) -> FaceTable:
@@ -66,8 +76,7 @@ def rendered_table(
         corpus: "rendered_faces", "rendered_people", or such a dataset of the Hub.
         data_dir: the corpus' folder; None for the Hub.
         repeats: how often an epoch takes each picture as a target, or {split: number}; twins serve as references only.
-        without: persons left out, to choose checkpoints on; a picture goes with any person who is in it.
-        only: if given, these pictures and no others.
+        without, only: persons, see `kept_rows`; checkpoints are chosen on those left out.
     """
     parts: list[dict[str, torch.Tensor]] = []
     pictures: list[torch.Tensor | JoinedPictures] = []
@@ -76,14 +85,10 @@ def rendered_table(
         rows = load_corpus(corpus, data_dir, split)
         fingerprint = rows._fingerprint
         table = cached_table((corpus, split, fingerprint), partial(_rendered_split, rows))
-        people = rows["persons"][:] if "persons" in rows.column_names else [[subject] for subject in rows["subject"][:]]
-        chosen = [
-            not set(persons) & set(without) and (not only or bool(set(persons) & set(only))) for persons in people
-        ]
         of_split = repeats.get(split, 1) if isinstance(repeats, dict) else repeats
         table.repeats.fill_(0 if split == "twins" else of_split)
         table.corpus.fill_(number)
-        kept = torch.nonzero(torch.tensor(chosen)).squeeze(1)
+        kept = kept_rows(rows, without=without, only=only)
         # Pictures are many: they stay where they are.
         parts.append({name: value[kept] for name, value in vars(table).items() if name != "images"})
         places.append(kept + sum(map(len, pictures)))

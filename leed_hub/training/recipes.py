@@ -17,7 +17,7 @@ from leed_hub.data.labelled import LabelledFaces, labelled_crops, warn_of_leakag
 from leed_hub.data.memory import JoinedPictures, cache_folder
 from leed_hub.data.mesh_landmarks import with_mesh_landmarks
 from leed_hub.data.pairs import EditingPairs
-from leed_hub.data.tables import RENDERED_SPLITS, joined, photograph_table, rendered_table
+from leed_hub.data.tables import RENDERED_SPLITS, joined, kept_rows, photograph_table, rendered_table
 from leed_hub.errors import ConfigError
 from leed_hub.faces.alignment import to_bytes, to_unit
 from leed_hub.faces.detectors import build_detector
@@ -94,6 +94,7 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
                     f"landmarks of {entry.corpus} are laid as renders have them: name a rendered corpus first."
                 )
             tables.append(with_mesh_landmarks(photographs, tables[0]) if entry.landmarks else photographs)
+    _warn_of_held_out_pictures(data)
     pairs = EditingPairs(joined(tables), config.pairs, config.image_size, config.template, data)
     # Without renders there is no exact target: the training pictures and their made-up expressions must do.
     validation = EditingPairs(joined(held_out_tables or tables), "rendered", config.image_size, config.template)
@@ -160,6 +161,20 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
     )
 
 
+def _warn_of_held_out_pictures(data: EditingData) -> None:
+    """Say how many pictures of held-out persons are trained on in spite of that, such as copies under other names."""
+    held_out = tuple(data.held_out)
+    training, validation = [], []
+    for entry in data.corpora:
+        is_rendered = (kind := corpus_kind(entry.corpus)) in RENDERED_SPLITS
+        for split in RENDERED_SPLITS[kind] if is_rendered else [entry.named_split]:
+            rows = load_corpus(entry.corpus, entry.folder, split)
+            training.append(rows.select(kept_rows(rows, without=held_out).tolist()))
+            if is_rendered:
+                validation.append(rows.select(kept_rows(rows, only=held_out).tolist()))
+    warn_of_leakage(training, validation, by_person=False)
+
+
 def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData) -> Recipe:
     """The disentangled recogniser on any mixture of labelled corpora."""
 
@@ -175,7 +190,7 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
         )
 
     training, validation = [rows_of(entry) for entry in data.corpora], rows_of(data.validation)
-    warn_of_leakage(training, validation)
+    warn_of_leakage(training, [validation])
     images, labels, affect = zip(
         *(
             part

@@ -169,10 +169,10 @@ def test_valence_and_arousal_come_along_where_a_corpus_annotates_them():
 def test_pictures_and_persons_in_both_splits_are_counted(load, make, draw_face, caplog):
     folder = make("london")
     train, test = (load("london", folder, split) for split in ("train", "validation"))
-    warn_of_leakage([train], test)
+    warn_of_leakage([train], [test])
     assert caplog.text == ""
     draw_face(folder / "more/again.jpg", 0).write_bytes((folder / test[0]["file"]).read_bytes())
-    warn_of_leakage([train, load("folder", folder / "more", "train")], test)
+    warn_of_leakage([train, load("folder", folder / "more", "train")], [test])
     assert "1 pictures and 0 persons of the validation split are in the training too" in caplog.text
-    warn_of_leakage([train, test.select([0])], test)
+    warn_of_leakage([train, test.select([0])], [test])
     assert "1 pictures and 1 persons of the validation" in caplog.text

@@ -96,6 +96,17 @@ def test_too_large_a_batch_is_one_sentence(train, workers):
         train(RECOGNITION | {"batch_size": 99, "workers": workers})
 
 
+def test_a_picture_of_a_held_out_person_under_another_name_is_told(train, corpora, tmp_path, caplog):
+    train(EDITING, max_steps=1)
+    assert "validation split" not in caplog.text
+    (tmp_path / "faces").mkdir()
+    shutil.copy(corpora / "rendered_faces/train/0040_00_1.jpg", tmp_path / "faces/anybody.jpg")
+    entry = {"corpus": "folder", "data_dir": str(tmp_path / "faces"), "split": "train", "detector": "none"}
+    data = EDITING["data"] | {"corpora": [*EDITING["data"]["corpora"], entry]}
+    train(EDITING | {"data": data, "output_dir": str(tmp_path / "other")}, max_steps=1)
+    assert "1 pictures and 0 persons of the validation split are in the training too" in caplog.text
+
+
 def test_a_used_output_dir_is_refused_without_resume_and_stays_as_it_is(train, tmp_path):
     train(RECOGNITION, max_steps=2)
     before = content(tmp_path / "run")
