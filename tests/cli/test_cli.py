@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -204,21 +205,25 @@ def test_a_table_and_a_plot_never_replace_the_video(option, way, tmp_path):
     assert video.read_bytes() == before and not (tmp_path / "table.csv").exists()
 
 
-def test_a_request_to_end_leaves_no_unfinished_file(faces, tmp_path):
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_an_edit_stopped_in_the_middle_leaves_the_old_file_as_it_was(stop, code, faces, tmp_path):
     import numpy as np
     from made_video import make_video
 
     folder = tmp_path / "results"
     folder.mkdir()
+    (folder / "out.mp4").write_text("old")
     source = make_video(tmp_path / "source.mp4", [np.asarray(Image.open(faces[0]).convert("RGB"))] * 500)
     command = [sys.executable, "-m", "leed_hub.cli", "edit-video", source, faces[1], "-o", folder / "out.mp4"]
     process = subprocess.Popen([str(part) for part in command], cwd=ROOT)
-    while not list(folder.iterdir()):
+    while not any(path.stat().st_size for path in folder.glob(".leed-*")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.terminate()
-    assert process.wait(timeout=60) == 143
-    assert list(folder.iterdir()) == []
+    process.send_signal(stop)
+    assert process.wait(timeout=60) == code
+    assert (folder / "out.mp4").read_text() == "old"
+    if stop == signal.SIGTERM:  # who is killed cleans up no more
+        assert list(folder.iterdir()) == [folder / "out.mp4"]
 
 
 def test_version_is_the_packages():
