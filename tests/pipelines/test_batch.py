@@ -583,12 +583,28 @@ def test_a_table_does_not_follow_a_link(recognizer, tmp_path):
     assert (tmp_path / "victim.csv").read_text() == ""
 
 
-def test_names_are_printed_without_what_a_terminal_obeys(tmp_path, monkeypatch):
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_names_are_printed_without_what_a_terminal_obeys(recognizer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    name = "\x1b]0;owned\x07\x1b[31m.png"
+    name, harmless = "\x1b]0;owned\x07\x1b[31m.png", "?]0;owned??[31m.png"
     Path(name).write_text("no picture")
     for arguments in ([name], ["."], [name, "--format", "csv"], ["-o", "t.csv", name]):
         done = CliRunner().invoke(app, ["classify", *arguments])
-        assert "\x1b" not in done.stderr and "?]0;owned??[31m.png" in done.stderr
+        assert "\x1b" not in done.stderr and harmless in done.stderr
     done = CliRunner().invoke(app, ["classify-video", name, "-o", "t.csv"])
     assert done.exit_code == 2 and "\x1b" not in done.output
+
+    Image.fromarray(photo(1)).save(f"face {name}")
+    monkeypatch.setattr(ExpressionRecognizer, "from_pretrained", classmethod(lambda cls, *_, **__: recognizer))
+    done = CliRunner().invoke(app, ["classify", f"face {name}"], env={"COLUMNS": "120"})
+    assert done.exit_code == 0 and "\x1b" not in done.output and f"face {harmless}" in done.stdout
+    terminal = Terminal()
+    table = PictureTable(terminal, recognizer.labels)
+    for prediction in classify_many(recognizer, [Path(f"face {name}"), Path(name)]):
+        table.write(prediction)
+    assert "\x1b" not in terminal.getvalue()
+    assert [row["image"] for row in csv.DictReader(terminal.getvalue().splitlines())] == [f"face {harmless}", harmless]
