@@ -5,10 +5,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from conftest import EXAMPLES, ROOT, missing
+from packaging.requirements import Requirement
 
 import leed_hub
 from leed_hub.pipelines.pipeline import default_device
@@ -52,6 +54,43 @@ def test_the_space_asks_for_what_the_package_does_and_for_a_torch_that_zerogpu_h
     for line in (ROOT / "requirements.txt").read_text().splitlines()[1:]:
         assert line.removesuffix(",<2.12") in ours
     assert "torch>=2.8,<2.12" in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+def all_needed(requirements) -> set[str]:
+    """The names of these packages and of all that they bring, as the installed ones say."""
+    extras = project()["optional-dependencies"]
+    found, left = set(), [Requirement(line) for line in requirements]
+    while left:
+        one = left.pop()
+        if (place := (one.name.lower(), *sorted(one.extras))) in found:
+            continue
+        found.add(place)
+        if one.name == "leed-hub":
+            left += [Requirement(line) for extra in one.extras for line in extras[extra]]
+            continue
+        brought = [Requirement(line) for line in metadata.requires(one.name) or []]
+        left += [
+            other
+            for other in brought
+            if other.marker is None or any(other.marker.evaluate({"extra": extra}) for extra in ("", *one.extras))
+        ]
+    return {name for name, *_ in found}
+
+
+@pytest.mark.parametrize("extra", [None, "app", "export", "heif", "mcp", "train", "video"])
+def test_a_container_without_libgl_is_enough_for_all_but_face_alignment(extra):
+    """OpenCV's other builds need libGL.so.1, and overwrite the files of the headless one."""
+    more = project()["optional-dependencies"][extra] if extra else []
+    opencv = {name for name in all_needed(project()["dependencies"] + more) if "opencv" in name}
+    assert opencv == {"opencv-python-headless"}
+
+
+def test_floors_leave_out_the_versions_that_break_every_call():
+    lines = [project()["dependencies"], *project()["optional-dependencies"].values()]
+    floors = {one.name: one.specifier for one in map(Requirement, sum(lines, []))}
+    assert not floors["scikit-image"].contains("0.25.2")  # lacks SimilarityTransform.from_estimate
+    assert not floors["onnxscript"].contains("0.6.2")
+    assert not floors["av"].contains("16.1.0")
 
 
 def test_the_bundled_networks_load_without_timm_and_without_torchs_compiler():
