@@ -12,6 +12,7 @@ with needs_extra("video", "Reading and writing videos"):
     import av.filter
 
 _COPIED = {"aac", "ac3", "eac3", "alac", "opus", "flac"}  # what players expect in mp4; others become AAC
+_FAULTS = 1000  # so many in a row, and nothing more is expected
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 
@@ -66,28 +67,16 @@ class CarriedSound:
                 self._is_damaged = True
 
     def _encoded(self) -> Iterator[tuple[float, list]]:
-        """Decoded and mixed within FFmpeg: PyAV frees the channel order of a frame twice where it is a file's own."""
-        with self._source.opened() as container:
-            source = container.streams.audio[0]
-            known_rate = getattr(source, "rate", 0)  # a codec that is not known has none
-            rate = known_rate if known_rate in _AAC_RATES else 48000
-            index, container_name = source.index, container.format.name.split(",")[0]
-        graph = av.filter.Graph()
         try:
-            graph.link_nodes(
-                graph.add(
-                    "amovie", filename=str(self._source.path), format_name=container_name, stream_index=str(index)
-                ),
-                # Holes in time become silence, and times follow from the samples, since a container's may be coarse.
-                graph.add("aresample", **{"async": "1", "rematrix_maxval": "1"}),
-                graph.add("aformat", sample_fmts="fltp", sample_rates=str(rate), channel_layouts="mono|stereo"),
-                graph.add("abuffersink"),
-            ).configure()
-            frame: Any = graph.pull()
+            frames = self._fed() if self._source.sound == "mp2" else self._pulled(self._graph())
+            frame: Any = next(frames, None)
         except (av.error.FFmpegError, ValueError):
+            frame = None
+        if frame is None:
             self.how = None
             note(f"The sound of {self._source.path.name} cannot be read and is left out.")
             return
+        rate = frame.sample_rate
         stream = self._output.add_stream("aac", rate=rate, layout=frame.layout.name)
         yield -math.inf, []
         end = 0
@@ -96,10 +85,64 @@ class CarriedSound:
             frame.pts = end if frame.pts is None else max(end, frame.pts - round(self._source.start_s * rate))
             end = frame.pts + frame.samples
             yield frame.pts / rate, stream.encode(frame)
-            try:
-                frame = graph.pull()
-            except EOFError:
-                frame = None
-            except av.error.FFmpegError:
-                self._is_damaged, frame = True, None
+            frame = next(frames, None)
         yield end / rate, stream.encode(None)  # what the encoder still holds
+
+    def _graph(self, first: Any = None) -> av.filter.Graph:
+        """What mixes the sound: of the file, or of frames such as `first`.
+
+        The file is decoded within FFmpeg, for PyAV frees the channel order of a frame twice where it is a file's own.
+        """
+        with self._source.opened() as container:
+            source = container.streams.audio[0]
+            name, index = container.format.name.split(",")[0], str(source.index)
+            rate = getattr(source, "rate", 0)  # a codec that is not known has none
+        graph = av.filter.Graph()
+        if first is None:
+            start = graph.add("amovie", filename=str(self._source.path), format_name=name, stream_index=index)
+        else:
+            start = graph.add_abuffer(
+                sample_rate=first.sample_rate, format=first.format, layout=first.layout, time_base=first.time_base
+            )
+        graph.link_nodes(
+            start,
+            # Holes in time become silence, and times follow from the samples, since a container's may be coarse.
+            graph.add("aresample", **{"async": "1", "rematrix_maxval": "1"}),
+            graph.add(
+                "aformat",
+                sample_fmts="fltp",
+                sample_rates=str(rate if rate in _AAC_RATES else 48000),
+                channel_layouts="mono|stereo",
+            ),
+            graph.add("abuffersink"),
+        ).configure()
+        return graph
+
+    def _fed(self) -> Iterator[Any]:
+        """Frames of MP2, which has no channel orders of its own; FFmpeg's `amovie` takes it for MP3 in .ts files."""
+        graph = None
+        with self._source.opened() as container:
+            for packet in container.demux(container.streams.audio[0]):
+                try:
+                    for frame in packet.decode():
+                        graph = graph or self._graph(frame)
+                        graph.push(frame)
+                except av.error.FFmpegError:  # also where it goes on with other channels
+                    self._is_damaged = True
+                if graph:
+                    yield from self._pulled(graph)
+        if graph:
+            graph.push(None)
+            yield from self._pulled(graph)
+
+    def _pulled(self, graph: av.filter.Graph) -> Iterator[Any]:
+        """The frames that a graph has; what is damaged is passed over, as players do it."""
+        faults = 0
+        while faults < _FAULTS:
+            try:
+                yield graph.pull()
+                faults = 0
+            except (EOFError, BlockingIOError):
+                return
+            except av.error.FFmpegError:
+                self._is_damaged, faults = True, faults + 1

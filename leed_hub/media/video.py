@@ -24,7 +24,7 @@ with needs_extra("video", "Reading and writing videos"):
     import av
 
 # Containers that hold their pictures themselves; playlists, which name other files and addresses, are not opened.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,h264,hevc,m4v"
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,h264,hevc,m4v,dv"
 _MATRICES = {1, 5, 6, 7, 9}  # AVColorSpace values that swscale converts exactly; an untagged video stays untagged
 _BT709, _UNTAGGED = 1, 2
 _FULL_RANGE = 2  # AVColorRange
@@ -38,7 +38,7 @@ class VideoFrames:
 
     They are upright, with square pixels, and in the colours of an ordinary screen: high dynamic range and wide gamut
     become BT.709. Frames that cannot be decoded are left out with a warning, and so is the end that a file lacks. MPEG
-    streams state no length: an end within a frame is told, and one between two frames cannot be.
+    streams state no length: an end within a frame is told, and one between two frames cannot be, nor any of raw DV.
 
     Attributes:
         path: the file.
@@ -77,7 +77,9 @@ class VideoFrames:
                 )
             coding = int(frame.colorspace) if int(frame.colorspace) in _MATRICES else _UNTAGGED
             self.matrix = _BT709 if needs_conversion(*self._colors) else coding
-            self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            # What FFmpeg calls the average rate of a raw DV stream is that of its clock.
+            average_rate = None if container.format.name == "dv" else stream.average_rate
+            self.rate = average_rate or stream.guessed_rate or Fraction(25)
             self.time_base = stream.time_base
             self.start_s = Fraction(container.start_time or 0, av.time_base)
             length_s = container.duration / av.time_base if container.duration else 0

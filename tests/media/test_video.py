@@ -13,6 +13,7 @@ from made_video import make_video
 from PIL import Image
 
 from leed_hub.errors import BadVideoError
+from leed_hub.faces.yunet import YuNetDetector
 from leed_hub.media.high_dynamic_range import HLG, PQ, to_bt709
 from leed_hub.media.video import VideoFrames, VideoWriter, open_video
 
@@ -111,6 +112,7 @@ def test_sound_in_an_order_of_channels_that_is_not_ffmpegs_own_is_mixed_down(ord
         ("a.avi", "ac3", 48000),
         ("a.mpg", "mp2", 48000),
         ("a.ts", "aac", 44100),
+        ("a.ts", "mp2", 48000),
     ],
 )
 def test_sound_by_a_coarse_clock_keeps_its_pitch_and_its_times(name, codec, rate, tmp_path):
@@ -328,6 +330,50 @@ def test_pixels_that_are_not_square_keep_the_shape_a_player_shows(aspect, displa
         assert stream.width / stream.height == pytest.approx(size[0] / size[1], rel=0.03)
 
 
+TAPES = {
+    "PAL, mpeg2": ("tv.mpg", "mpeg2video", (720, 576), Fraction(16, 15), 25),
+    "PAL, raw DV": ("tape.dv", "dvvideo", (720, 576), Fraction(16, 15), 25),
+    "NTSC, raw DV": ("tape.dv", "dvvideo", (720, 480), Fraction(8, 9), Fraction(30000, 1001)),
+    "NTSC, DV": ("tape.avi", "dvvideo", (720, 480), Fraction(8, 9), Fraction(30000, 1001)),
+    "anamorphic": ("film.mp4", "libx264", (576, 576), Fraction(4, 3), 25),
+}
+
+
+@pytest.mark.parametrize("kind", TAPES)
+def test_a_face_in_a_film_of_other_pixels_is_found_as_in_the_square_one(kind, tmp_path):
+    name, codec, size, aspect, rate = TAPES[kind]
+    square = Image.new("RGB", (768, 576), (128, 128, 128))
+    square.paste(Image.fromarray(example(400)), (200, 100))
+    path = tmp_path / name
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=rate, width=size[0], height=size[1])
+        stream.pix_fmt = "yuv411p" if codec == "dvvideo" and size[1] == 480 else "yuv420p"
+        stream.bit_rate, stream.codec_context.sample_aspect_ratio = 8_000_000, aspect
+        packets = []
+        if name.endswith(".dv"):  # FFmpeg writes none without sound
+            sound = output.add_stream("pcm_s16le", rate=RATE, layout="stereo")
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, RATE), np.int16), "s16", "stereo")
+            quiet.sample_rate, quiet.pts = RATE, 0
+            packets += sound.encode(quiet)
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(np.asarray(square.resize(size)))
+            frame.pts = number
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            output.mux(packet)
+    video = VideoFrames(path)
+    times, frames = zip(*video, strict=True)
+    assert (video.rate, video.n_frames) == (rate, 5)
+    assert [float(time_s) for time_s in times] == pytest.approx([n / rate for n in range(5)], abs=1e-3)
+    find = YuNetDetector()
+    (expected,), (found,) = find(np.asarray(square)), find(frames[2])
+    stretch = np.float32([video.width / 768, video.height / 576])
+    assert stretch[0] == pytest.approx(stretch[1], rel=0.01)
+    assert np.abs(found.points - expected.points * stretch).max() < 3
+    assert np.abs(np.reshape(found.box, (2, 2)) - np.reshape(expected.box, (2, 2)) * stretch).max() < 5
+
+
 # Damage
 
 
@@ -405,8 +451,17 @@ def test_a_stream_without_a_length_says_if_it_ends_within_a_frame_and_claims_not
         assert 18 <= len(list(VideoFrames(path).times())) <= 20
 
 
-def test_damaged_sound_costs_a_part_of_itself_and_no_picture(tmp_path):
-    path = make_video(tmp_path / "tv.ts", moving(100, 64), rate=25, sound="aac")
+@pytest.mark.parametrize(
+    ("name", "codec", "how"),
+    [
+        ("tv.ts", "aac", "copied"),
+        ("tv.ts", "mp2", "encoded"),
+        ("tv.mpg", "mp2", "encoded"),
+        ("tv.mkv", "libmp3lame", "encoded"),
+    ],
+)
+def test_damaged_sound_costs_a_part_of_itself_and_no_picture(name, codec, how, tmp_path):
+    path = make_video(tmp_path / name, moving(100, 64), rate=25, sound=codec)
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         places = [packet.pos for packet in container.demux(audio=0) if packet.pos is not None]
@@ -414,11 +469,14 @@ def test_damaged_sound_costs_a_part_of_itself_and_no_picture(tmp_path):
     for place in places[len(places) // 3 : len(places) // 2]:
         data[place + 20 : place + 180] = damage.bytes(160)
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match="sound of tv.ts is damaged; parts are missing"):
-        assert rewritten(path, tmp_path / "out.mp4") == "copied"
+    with pytest.warns(UserWarning, match=f"sound of {name} is damaged; parts are missing"):
+        assert rewritten(path, tmp_path / "out.mp4") == how
     assert VideoFrames(tmp_path / "out.mp4").n_frames == 100
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 3
+    if how == "encoded":
+        wave, rate, _ = heard(tmp_path / "out.mp4")
+        assert tones(wave[:, -2 * rate :], rate) == pytest.approx([440], abs=1)  # it goes on after the damage
 
 
 # Pictures that move, and those that do not
