@@ -29,10 +29,13 @@ def _is_plain(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
         return colours == 1 and kinds in ({2}, {3})
     if colours not in (0, 1, 2, 3, 5, 6) or kinds != {1}:
         return False
+    if colours == 6 and tags.get(TiffImagePlugin.COMPRESSION, 1) == 1:  # YCbCr, whose chroma may be of fewer pixels
+        return False
+    is_interleaved = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1
     if bits == {16}:
-        is_interleaved = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1
         return colours != 0 and is_interleaved and tags.get(TiffImagePlugin.FILLORDER, 1) == 1
-    return bits <= {1, 2, 4, 8}
+    is_one_grey = colours == 1 and bits in ({1}, {8}) and tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) == 1
+    return bits <= {1, 2, 4, 8} and (is_interleaved or colours in (2, 5) or is_one_grey)
 
 
 def lacks_its_end(image: Image.Image, file: IO[bytes]) -> bool:

@@ -468,29 +468,81 @@ def test_a_saved_file_follows_the_umask(tmp_path):
 # What Pillow would misread
 
 
-def tiff(samples, *, planar=False, photometric=None, kind=1):
-    """A little-endian TIFF of (H, W, C) samples, which are of one of NumPy's whole types, in one strip a plane."""
+def tiff(
+    samples,
+    *,
+    bits=None,
+    kind=1,
+    photometric=None,
+    order="<",
+    planar=False,
+    tiled=False,
+    reverses_bits=False,
+    predictor=None,
+    fields=(),
+):
+    """A TIFF of (H, W, C) samples, which are of one of NumPy's whole types.
+
+    Args:
+        bits: so many are kept of each sample, the lowest; all where None.
+        kind: SampleFormat.
+        order: "<" or ">".
+        planar, tiled: a strip, or tiles of 16 x 16, a plane instead of one strip.
+        reverses_bits: FillOrder 2.
+        predictor: packed by deflate, as they are (1) or each as its difference to the one on its left (2).
+        fields: more of them, or others, as a dictionary.
+    """
     height, width, count = samples.shape
-    bits = samples.dtype.itemsize * 8
-    planes = [samples[:, :, n].tobytes() for n in range(count)] if planar else [samples.tobytes()]
-    data = b"".join(planes)
+    bits = bits or samples.dtype.itemsize * 8
+    blocks = [samples[:, :, n : n + 1] for n in range(count)] if planar else [samples]
+    if tiled:
+        room = ((0, -height % 16), (0, -width % 16), (0, 0))
+        blocks = [
+            block[y : y + 16, x : x + 16]
+            for block in (np.pad(block, room) for block in blocks)
+            for y in range(0, height, 16)
+            for x in range(0, width, 16)
+        ]
+    blocks = [_packed(block, bits, order, reverses_bits, predictor) for block in blocks]
+    places = [8 + sum(map(len, blocks[:n])) for n in range(len(blocks))]
+    sizes = [len(block) for block in blocks]
     fields = {
-        256: [width], 257: [height], 258: [bits] * count, 259: [1],
-        262: [(2 if count >= 3 else 1) if photometric is None else photometric],
-        273: [8 + n * len(planes[0]) for n in range(len(planes))], 277: [count], 278: [height],
-        279: [len(plane) for plane in planes], 284: [2 if planar else 1], 339: [kind] * count,
+        256: [width], 257: [height], 258: [bits] * count, 259: [8 if predictor else 1],
+        262: [(2 if count >= 3 else 1) if photometric is None else photometric], 266: [2 if reverses_bits else 1],
+        277: [count], 284: [2 if planar else 1], 317: [predictor or 1], 339: [kind] * count,
+        **({322: [16], 323: [16], 324: places, 325: sizes} if tiled else {273: places, 278: [height], 279: sizes}),
+        **dict(fields),
     }  # fmt: skip
+    data = b"".join(blocks)
+    data += bytes(len(data) % 2)
     start = 8 + len(data)
     entries, overflow = b"", b""
     for tag, values in sorted(fields.items()):
-        packed = struct.pack(f"<{len(values)}I", *values)
-        if len(values) > 1:
-            entries += struct.pack("<HHII", tag, 4, len(values), start + 6 + 12 * len(fields) + len(overflow))
-            overflow += packed
-        else:
-            entries += struct.pack("<HHI", tag, 4, 1) + packed
-    ifd = struct.pack("<H", len(fields)) + entries + bytes(4) + overflow
-    return b"II*\0" + struct.pack("<I", start) + data + ifd
+        form, number = ("I", 4) if tag in (273, 279, 324, 325) else ("H", 3)
+        packed = struct.pack(f"{order}{len(values)}{form}", *values).ljust(4, b"\0")
+        if len(packed) > 4:
+            place = start + 6 + 12 * len(fields) + len(overflow)
+            packed, overflow = struct.pack(f"{order}I", place), overflow + packed + bytes(len(packed) % 2)
+        entries += struct.pack(f"{order}HHI", tag, number, len(values)) + packed
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, start)
+    return head + data + struct.pack(f"{order}H", len(fields)) + entries + bytes(4) + overflow
+
+
+def _packed(block, bits, order, reverses_bits, predictor):
+    if predictor == 2:
+        block = np.diff(block, axis=1, prepend=np.zeros_like(block[:, :1]))
+    if bits < 8:
+        single = np.unpackbits(block[..., None], axis=-1)[..., 8 - bits :]
+        data = np.packbits(single.reshape(len(block), -1), axis=1).tobytes()
+    else:
+        data = block.astype(block.dtype.newbyteorder(order)).tobytes()
+    if predictor:
+        data = zlib.compress(data)
+    return (
+        np.packbits(np.unpackbits(np.frombuffer(data, np.uint8)), bitorder="little").tobytes()
+        if reverses_bits
+        else data
+    )
 
 
 SHADES = np.stack([np.mgrid[:16, :24][1] / 23, np.mgrid[:16, :24][0] / 15, np.full((16, 24), 0.3)], axis=2)
@@ -521,6 +573,102 @@ def test_samples_in_any_layout_are_read_right_or_refused_by_name(kind, planar, p
     else:
         assert np.abs(pixels(loaded) - 255 * colours).max() <= 2
         assert photometric != 8
+
+
+WAYS = {
+    "as usual": {},
+    "big-endian": {"order": ">"},
+    "planes": {"planar": True},
+    "tiles": {"tiled": True, "order": ">"},
+    "tiles of planes": {"tiled": True, "planar": True},
+    "lowest bit first": {"reverses_bits": True},
+    "deflate": {"predictor": 1},
+    "deflate, lowest bit first": {"predictor": 1, "reverses_bits": True},
+    "deflate, planes": {"predictor": 1, "planar": True},
+    "differences": {"predictor": 2},
+    "differences, tiles of planes": {"predictor": 2, "tiled": True, "planar": True},
+}
+GREY, ALPHA, INK = SHADES[:, :, :1], SHADES[:, :, 1:2].clip(0.2), np.concatenate([1 - SHADES, 0 * SHADES[:, :, :1]], 2)
+LAYOUTS = {  # PhotometricInterpretation, ExtraSamples, the samples, and the colours they stand for in front of white
+    "white is 0": (0, [], [1 - GREY], lambda s: 1 - s),
+    "grey": (1, [], [GREY], lambda s: s),
+    "grey and something": (1, [0], [GREY, ALPHA], lambda s: s[..., :1]),
+    "grey, premultiplied": (1, [1], [GREY * ALPHA, ALPHA], lambda s: s[..., :1] + 1 - s[..., 1:]),
+    "grey, transparent": (1, [2], [GREY, ALPHA], lambda s: s[..., :1] * s[..., 1:] + 1 - s[..., 1:]),
+    "RGB": (2, [], [SHADES], lambda s: s),
+    "RGB and something": (2, [0], [SHADES, ALPHA], lambda s: s[..., :3]),
+    "RGB, premultiplied": (2, [1], [SHADES * ALPHA, ALPHA], lambda s: s[..., :3] + 1 - s[..., 3:]),
+    "RGB, transparent": (2, [2], [SHADES, ALPHA], lambda s: s[..., :3] * s[..., 3:] + 1 - s[..., 3:]),
+    "RGB, transparent, and something": (
+        *(2, [2, 0], [SHADES, ALPHA, GREY]),
+        lambda s: s[..., :3] * s[..., 3:4] + 1 - s[..., 3:4],
+    ),
+    "CMYK": (5, [], [INK], lambda s: (1 - s[..., :3]) * (1 - s[..., 3:])),
+    "CMYK and something": (5, [0], [INK, ALPHA], lambda s: (1 - s[..., :3]) * (1 - s[..., 3:4])),
+}
+
+
+def opens_right(data, colours) -> bool:
+    """Whether a picture opens, with these colours in 0..1; what does not must be told to lie in an unusual way."""
+    try:
+        loaded = load_image(data)
+    except BadImageError as error:
+        assert "unusual way" in str(error)
+        return False
+    assert np.abs(pixels(loaded) - 255 * colours).max() <= 3
+    return True
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tiffs_of_any_layout_are_read_right_or_refused_by_name(layout, way):
+    photometric, extra, samples, colours = LAYOUTS[layout]
+    opened = set()
+    for bits in (1, 2, 4, 8, 16):
+        top = 2**bits - 1
+        numbers = np.rint(np.concatenate(samples, 2) * top).astype(np.uint16 if bits == 16 else np.uint8)
+        fields = {338: extra} if extra else {}
+        data = tiff(numbers, bits=bits, photometric=photometric, fields=fields, **WAYS[way])
+        if opens_right(data, colours(numbers / top)):
+            opened.add(bits)
+    if layout in ("white is 0", "grey") and way == "as usual":
+        assert opened >= {1, 2, 4, 8}
+    if layout in ("grey", "RGB", "RGB, transparent", "CMYK") and way in ("as usual", "big-endian", "differences"):
+        assert opened >= {8, 16}
+    if layout in ("grey", "RGB", "CMYK") and way in ("planes", "tiles of planes"):
+        assert 8 in opened
+
+
+@pytest.mark.parametrize("extra", [[], [0], [2]])
+@pytest.mark.parametrize("way", WAYS)
+def test_tiffs_with_a_palette_are_read_right_or_refused_by_name(way, extra):
+    opened = set()
+    for bits in (1, 2, 4, 8):
+        top = 2**bits - 1
+        palette = np.random.default_rng(bits).integers(0, 256, (top + 1, 3))
+        numbers, alpha = (np.rint(samples * top).astype(np.uint8) for samples in (GREY, ALPHA))
+        fields = {320: (257 * palette).T.ravel().tolist()} | ({338: extra} if extra else {})
+        samples = np.concatenate([numbers, alpha], 2) if extra else numbers
+        data = tiff(samples, bits=bits, photometric=3, fields=fields, **WAYS[way])
+        colours, share = palette[numbers[..., 0]] / 255, alpha / top if extra == [2] else 1
+        if opens_right(data, colours * share + 1 - share):
+            opened.add(bits)
+    if way == "as usual":
+        assert opened == ({8} if extra else {1, 2, 4, 8})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tiffs_of_ycbcr_are_read_right_or_refused_by_name(way):
+    """With a chroma sample a pixel, and, where they lie together, one for two by two pixels."""
+    flat = np.broadcast_to(np.uint8([200, 90, 40]), (16, 24, 3))
+    numbers = np.asarray(Image.fromarray(flat).convert("YCbCr"))
+    opens = opens_right(tiff(numbers, photometric=6, fields={530: [1, 1]}, **WAYS[way]), flat / 255)
+    if "plane" not in way and "tile" not in way:
+        blocks = numbers[::2, ::2][..., [0, 0, 0, 0, 1, 2]]
+        fields = {256: [24], 257: [16], 258: [8] * 3, 277: [3], 278: [16], 339: [1] * 3}
+        if way != "differences":  # which are not defined there
+            assert opens_right(tiff(blocks, photometric=6, fields=fields, **WAYS[way]), flat / 255) == opens
+    assert opens == (way in ("deflate", "differences"))
 
 
 @pytest.mark.parametrize(("depth", "colour_type"), [(2, 0), (4, 0), (16, 0), (16, 2)])
