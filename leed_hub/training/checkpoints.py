@@ -144,11 +144,20 @@ def save_checkpoint(
             if final.exists():  # broken, or it would have been gone on from
                 shutil.rmtree(final)
             os.replace(unfinished, final)
-            earlier = [path for path in checkpoint_folders(folder) if path < final]
-            for path in checkpoint_folders(folder):
-                if path != final and path not in earlier[len(earlier) - keep + 1 :]:
-                    shutil.rmtree(path)  # also what was broken and has been passed over, which is later than this one
+    if accelerator.is_main_process:
+        earlier = [path for path in checkpoint_folders(folder) if path < final]
+        for path in checkpoint_folders(folder):
+            if path != final and path not in earlier[len(earlier) - keep + 1 :]:
+                _remove(path)  # also what was broken and has been passed over, which is later than this one
     accelerator.wait_for_everyone()
+
+
+def _remove(path: Path) -> None:
+    """Delete an old checkpoint; the new one is whole, so one that stays is no reason to stop."""
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        logger.warning("%s could not be removed (%s).", path.name, first_line(error))
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:

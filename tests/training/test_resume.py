@@ -3,15 +3,18 @@
 import json
 import pickle
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import typer
 import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny_training import COMMON, EDITING, RECOGNITION, make_corpora
 
@@ -146,6 +149,14 @@ def test_what_else_has_changed_is_said_and_the_run_goes_on(train, tmp_path, capl
     assert said.endswith("but not as it would have without the pause: learning_rate was 0.001 and is 0.5.")
 
 
+def test_another_batch_size_and_other_code_are_named(train, caplog, monkeypatch):
+    monkeypatch.setattr("leed_hub.training.run.commit", lambda: "1a2b3c4")
+    train(RECOGNITION, max_steps=1)
+    monkeypatch.setattr("leed_hub.training.run.commit", lambda: "5d6e7f8+")
+    train(RECOGNITION | {"batch_size": 7}, resume=True, max_steps=1)
+    assert "batch_size was 8 and is 7" in caplog.text and "commit was '1a2b3c4' and is '5d6e7f8+'" in caplog.text
+
+
 def spoil_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -219,24 +230,83 @@ def test_checkpoints_of_pickles_are_refused_and_nothing_in_them_runs(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("write", ["save_file", "sha256", "os.replace"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_save_that_fails_anywhere_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch, write, error):
-    save(tmp_path, 1)
+def fail_at(monkeypatch, write: str, error: BaseException) -> None:
+    """Let a save end at one of its calls, or in the middle of one of its texts."""
 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(f"leed_hub.training.checkpoints.{write}", fail)
-    expected = (LeedHubError, "step 2 could not be written .*No space left.* goes on from the one before")
-    with pytest.raises(*([expected[0]] if isinstance(error, OSError) else [KeyboardInterrupt])) as caught:
+    def half_written(path: Path, text: str) -> None:
+        whole = text if path.name != write else text[: len(text) // 2]
+        path.write_bytes(whole.encode())
+        if path.name == write:
+            fail()
+
+    if write.endswith(".json"):
+        monkeypatch.setattr(Path, "write_text", half_written)
+    else:
+        monkeypatch.setattr(f"leed_hub.training.checkpoints.{write}", fail)
+
+
+@pytest.mark.parametrize("write", ["save_file", "process_0.json", "sha256", "complete.json", "os.replace"])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("No space left on device"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_save_that_fails_anywhere_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch, write, error):
+    save(tmp_path, 1)
+    fail_at(monkeypatch, write, error)
+    is_told = not isinstance(error, KeyboardInterrupt)
+    with pytest.raises(LeedHubError if is_told else KeyboardInterrupt) as caught:
         save(tmp_path, 2)
-    if isinstance(error, OSError):
-        caught.match(expected[1])
+    if is_told:
+        caught.match("step 2 could not be written .*No space left.* goes on from the one before")
     monkeypatch.undo()
     assert newest_checkpoint(tmp_path).step == 1
     save(tmp_path, 3)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step_00000001", "step_00000003"]
+
+
+def test_a_file_that_the_system_does_not_let_grow_leaves_the_checkpoint_before(tmp_path):
+    resource = pytest.importorskip("resource")
+    save(tmp_path, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        with pytest.raises(LeedHubError, match=r"step 2 could not be written .*File too large"):
+            save(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert newest_checkpoint(tmp_path).step == 1
+
+
+@pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()], ids=["refused", "stopped"])
+def test_old_checkpoints_that_cannot_be_removed_do_not_spoil_the_new_one(tmp_path, monkeypatch, caplog, error):
+    save(tmp_path, 1, 2)
+    fail_at(monkeypatch, "shutil.rmtree", error)
+    with nullcontext() if isinstance(error, OSError) else pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 3)
+    if isinstance(error, OSError):
+        assert "step_00000001 could not be removed ([Errno 13] Permission denied)" in caplog.text
+    monkeypatch.undo()
+    assert newest_checkpoint(tmp_path).step == 3
+    save(tmp_path, 4)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step_00000003", "step_00000004"]
+
+
+def test_a_save_that_fails_ends_the_training_with_exit_code_2(train, tmp_path, monkeypatch, capsys):
+    train(RECOGNITION, max_steps=1)
+    AcceleratorState._reset_state(True)
+    path = tmp_path / "mine.yaml"
+    fields = {"output_dir": str(tmp_path / "run"), "mixed_precision": "no"}
+    path.write_text(yaml.safe_dump(COMMON | fields | RECOGNITION))
+    fail_at(monkeypatch, "save_file", SafetensorError("I/O error: No space left on device"))
+    with pytest.raises(typer.Exit) as caught:
+        train_accelerate.main(path, resume=True)
+    assert caught.value.exit_code == 2
+    assert "Error: The checkpoint of step 2 could not be written" in capsys.readouterr().err
+    assert newest_checkpoint(tmp_path / "run/checkpoints").step == 1
 
 
 def test_numbers_that_are_not_finite_are_never_saved(tmp_path):
