@@ -1,7 +1,12 @@
 """Face tables know what their corpora tell, and no more."""
 
 import dataclasses
+import multiprocessing
+import os
 import shutil
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import torch
 from PIL import Image
 
 from leed_hub.data import load_corpus
-from leed_hub.data.memory import decode_images
+from leed_hub.data.memory import decode_images, mapped_pictures
 from leed_hub.data.pairs import FaceTable
 from leed_hub.data.tables import (
     _points,
@@ -80,6 +85,38 @@ def test_a_table_is_made_once_and_then_read_from_the_cache(cache):
     cached_table(("corpus", 2), make)
     assert len(made) == 2
     assert not list(cache.rglob("*.partial"))
+
+
+def make_both(folder: Path) -> bool:
+    """Begins at once with another process, and tells whether it got what one of them made."""
+
+    def made(what: str) -> None:
+        with open(folder / "made", "a") as file:
+            file.write(f"{what}\n")
+        time.sleep(0.3)
+
+    def make() -> FaceTable:
+        made("table")
+        return small_table(2)
+
+    def fill(pictures: np.ndarray) -> None:
+        made("pictures")
+        pictures[:] = 7
+
+    os.environ["LEED_HUB_CACHE"] = str(folder)
+    (folder / f"ready_{os.getpid()}").touch()
+    while len(list(folder.glob("ready_*"))) < 2:
+        time.sleep(0.01)
+    table = cached_table(("corpus",), make)
+    pictures = mapped_pictures(folder / "pictures.npy", (3, 1, 4, 4), fill)
+    return table.setup.tolist() == [0, -1] and bool((pictures == 7).all())
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_makes_and_the_other_waits(tmp_path):
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(make_both, [tmp_path] * 2)) == [True, True]
+    assert (tmp_path / "made").read_text().split() == ["table", "pictures"]
 
 
 @pytest.fixture(scope="module")
