@@ -122,13 +122,18 @@ def _corpus_facts(entry: CorpusEntry) -> CardFacts:
 
 
 def _init_facts(name: str) -> CardFacts:
-    """Those of a saved model; of one without a card of ours nothing is known."""
+    """Those of a saved model; where it has no card of ours, or one that names no data, its origin is not recorded."""
     folder = Path(name).expanduser()
     try:
-        return CardFacts.read(folder if folder.is_dir() else download_files(name, [CARD])[0].parent)
+        facts = CardFacts.read(folder if folder.is_dir() else download_files(name, [CARD])[0].parent)
     except ModelLoadError:
-        origin = {"name": f"the weights of {folder.name}", "license": "not recorded", "role": "start of the training"}
-        return CardFacts(datasets=[origin], license_name="not-recorded")
+        facts = CardFacts()
+    if facts.datasets:
+        return facts
+    origin = {"name": f"the weights of {folder.name}", "license": "not recorded", "role": "start of the training"}
+    return CardFacts(
+        datasets=[origin], license_name=facts.license_name or "not-recorded", license_link=facts.license_link
+    )
 
 
 def card_facts(

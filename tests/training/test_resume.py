@@ -25,6 +25,7 @@ from leed_hub.data import CORPORA, load_corpus
 from leed_hub.errors import ConfigError, LeedHubError
 from leed_hub.models.card import CardFacts
 from leed_hub.models.expression_encoder import ExpressionEncoderModel
+from leed_hub.models.leed import LEEDConfig, LEEDModel
 from leed_hub.training.checkpoints import newest_checkpoint, save_checkpoint
 from leed_hub.training.config import TrainConfig
 from leed_hub.training.recognition import RecognitionTask
@@ -426,6 +427,34 @@ def test_a_card_tells_the_corpora_and_their_terms_whatever_the_config_leaves_out
     )
     assert [entry["name"] for entry in facts.datasets] == ["Rendered faces (by us)", "FER2013"]
     assert facts.license_name == "fer2013-research-use"  # by the weights it started from
+
+
+def front_matter(folder: Path) -> dict:
+    return yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+
+
+def test_an_editors_card_tells_its_corpora_too_and_what_it_started_from(train, tmp_path):
+    config = EDITING | {"steps": 1, "evaluate_every": 1}
+    first = shutil.copytree(train(config), tmp_path / "first")
+    front = front_matter(first)
+    assert (front["license"], front["datasets"]) == ("apache-2.0", ["rendered-faces"])
+    assert str(tmp_path) not in (first / "README.md").read_text()
+
+    shutil.copytree(first, tmp_path / "bare", ignore=shutil.ignore_patterns("README.md"))
+    LEEDModel(LEEDConfig(**EDITING["model"])).save_pretrained(tmp_path / "unrecorded")
+    front = front_matter(tmp_path / "unrecorded")
+    assert front["license"] == "unknown" and "datasets" not in front
+
+    for start in ("first", "bare", "unrecorded"):
+        shutil.rmtree(tmp_path / "run")
+        best = train(config | {"init": str(tmp_path / start)})
+        front = front_matter(best)
+        if start == "first":
+            assert (front["license"], front["datasets"]) == ("apache-2.0", ["rendered-faces"])
+        else:
+            assert (front["license"], front["license_name"]) == ("other", "not-recorded")
+            assert f"the weights of {start}" in (best / "README.md").read_text()
+        assert str(tmp_path) not in (best / "README.md").read_text()
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
