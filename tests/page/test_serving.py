@@ -28,7 +28,7 @@ from made_video import make_video
 from PIL import Image
 
 import app
-from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded
+from app import MISFIT, FaceFile, FaceImage, build_demo, give_memory_back, loaded, main
 from leed_hub import ExpressionEditor, ExpressionRecognizer
 from leed_hub.media.images import load_image
 from leed_hub.media.provenance import is_marked_edited
@@ -100,6 +100,34 @@ def test_a_bad_picture_gets_a_sentence_and_no_traceback(kind, page, photographs,
         Client(page, verbose=False).predict(handle_file(str(bad)), None, 1.0, True, api_name="/edit")
     text = str(error.value)
     assert text.endswith(".") and "Traceback" not in text and str(tmp_path) not in text
+
+
+def test_what_nobody_expected_is_told_to_no_client(photographs, tmp_path, monkeypatch):
+    """An exception may hold paths and tokens; the page is launched as `python app.py` does it."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("app.keep_files_for_the_session", lambda: None)
+    pages, calls, launch = [], [], gr.Blocks.launch
+
+    def launched(demo, **options):
+        pages.append((demo, launch(demo, **options, prevent_thread_lock=True, quiet=True)[1]))
+
+    def fails(*arguments, **options):
+        calls.append(arguments)
+        raise RuntimeError("/secret/me.jpg hf_x")
+
+    monkeypatch.setattr(gr.Blocks, "launch", launched)
+    main()
+    ((demo, address),) = pages
+    monkeypatch.setattr(ExpressionEditor, "__call__", fails)
+    try:
+        client, photo = Client(address, verbose=False), handle_file(str(photographs[0]))
+        for name, given in (("edit", [photo, photo, 1.0, True]), ("neutralize", [photo, True])):
+            with pytest.raises(AppError) as error:
+                client.predict(*given, api_name=f"/{name}")
+            assert not any(word in str(error.value) for word in ("secret", "hf_x", "RuntimeError"))
+        assert len(calls) == 2
+    finally:
+        demo.close()
 
 
 @pytest.mark.parametrize("kind", ["text", "cut off", "no face", "sound"])
