@@ -122,11 +122,14 @@ class CarriedSound:
         """Frames of MP2, which has no channel orders of its own; FFmpeg's `amovie` takes it for MP3 in .ts files."""
         graph = None
         with self._source.opened() as container:
-            for packet in container.demux(container.streams.audio[0]):
+            packets = container.demux(container.streams.audio[0])
+            while True:
                 try:
-                    for frame in packet.decode():
+                    for frame in next(packets).decode():
                         graph = graph or self._graph(frame)
                         graph.push(frame)
+                except StopIteration:
+                    break
                 except av.error.FFmpegError:  # also where it goes on with other channels
                     self._is_damaged = True
                 if graph:
