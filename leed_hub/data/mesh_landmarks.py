@@ -73,7 +73,7 @@ def mesh_points(images: Tensor) -> Tensor:
 
     They are kept in the cache, for a mesh takes some 30 ms.
     """
-    digest = hashlib.sha256(images.contiguous().numpy()).hexdigest()[:24]
+    digest = hashlib.sha256(images.flatten().numpy().data).hexdigest()[:24]
     file = cache_folder("meshes") / f"{digest}.safetensors"
     with FileLock(f"{file}.lock"):
         if not file.exists():
