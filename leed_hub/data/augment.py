@@ -23,6 +23,17 @@ class Bounds:
         return type(self)(**{name: factor * bound for name, bound in vars(self).items()})
 
 
+# Of the 68 landmarks, which point of a face each one is in its mirror image: jaw, brows, nose, eyes, lips.
+MIRRORED_68 = [
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *(27, 28, 29, 30, 35, 34, 33, 32, 31),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Affine(Bounds):
     """How far a view may be moved: the largest relative scale, shift (of the side), rotation in degrees, and stretch.
@@ -265,10 +276,11 @@ class DrawnViews:
         return view(images, self.affine[view_of], self.size, self.elastic[view_of])
 
     def landmarks_seen(self, landmarks: Tensor, view_of: Tensor) -> Tensor:
-        """Where points (P, L, 2), in -1..1 over the pictures, come to lie in the crops, likewise.
+        """Where the 68 points (P, 68, 2), in -1..1 over the pictures, come to lie in the crops, likewise.
 
-        The view says where each place of the crop comes from; that is turned around by fixed-point iteration, elastic
-        deformations being small and smooth.
+        They are numbered as they are seen, so that in a mirrored view, too, the left eye is the one on the left: by a
+        nearly symmetric face alone nobody knows whether its picture is mirrored. A view says where each place of the
+        crop comes from; that is turned around by fixed-point iteration, elastic deformations being small and smooth.
         """
         fields = enlarged(self.elastic, self.size)[view_of]
         linear, shift = self.affine[view_of].split([2, 1], dim=2)
@@ -278,7 +290,8 @@ class DrawnViews:
         for _ in range(3):
             bent = F.grid_sample(fields, places[:, None].nan_to_num(), padding_mode="border", align_corners=False)
             places = (target - bent[:, :, 0].transpose(1, 2)) @ back
-        return places
+        mirrored = torch.linalg.det(linear)[:, None, None] < 0
+        return torch.where(mirrored, places[:, MIRRORED_68], places)
 
     def on_backgrounds(
         self,

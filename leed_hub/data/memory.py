@@ -59,10 +59,21 @@ def decode_images(rows: datasets.Dataset, size: int) -> Tensor:
     return pictures.permute(0, 3, 1, 2).contiguous()
 
 
+def write_once(file: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file that is not there yet, below another name, which a writing that is cut off leaves behind.
+
+    Of several processes one writes while the others wait.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            unfinished = file.with_suffix(".partial")
+            write(unfinished)
+            unfinished.rename(file)
+
+
 def mapped_pictures(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> Tensor:
     """Pictures in a file that is written once and from then on mapped: they need not fit into memory.
-
-    A writing that was cut off leaves no file, and of several processes one writes while the others wait.
 
     Args:
         file: named `.npy`; the name should change with whatever the pictures depend on.
@@ -73,17 +84,16 @@ def mapped_pictures(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarr
     Raises:
         ConfigError: if the disk has no room for the file.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        if not file.exists():
-            n_bytes, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
-            if n_bytes > free:  # a mapped file would find out by a bus error
-                raise ConfigError(f"{file.parent} needs room for {n_bytes / 1e9:.1f} GB; it has {free / 1e9:.1f} GB.")
-            partial = file.with_suffix(".partial")
-            pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            fill(pictures)
-            pictures.flush()
-            partial.rename(file)
+
+    def write(unfinished: Path) -> None:
+        n_bytes, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
+        if n_bytes > free:  # a mapped file would find out by a bus error
+            raise ConfigError(f"{file.parent} needs room for {n_bytes / 1e9:.1f} GB; it has {free / 1e9:.1f} GB.")
+        pictures = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        fill(pictures)
+        pictures.flush()
+
+    write_once(file, write)
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 

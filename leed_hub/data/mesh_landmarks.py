@@ -6,14 +6,14 @@ side; renders alone do not teach an encoder where landmarks lie on photographs u
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from leed_hub.data.memory import cache_folder
+from leed_hub.data.memory import cache_folder, write_once
 from leed_hub.data.pairs import FaceTable
 from leed_hub.faces.face_mesh import FaceMesh
 
@@ -75,13 +75,13 @@ def mesh_points(images: Tensor) -> Tensor:
     """
     digest = hashlib.sha256(images.flatten().numpy().data).hexdigest()[:24]
     file = cache_folder("meshes") / f"{digest}.safetensors"
-    with FileLock(f"{file}.lock"):
-        if not file.exists():
-            mesh = FaceMesh()
-            found = [mesh(image.permute(1, 2, 0).numpy(), is_crop=True) for image in images]
-            points = np.stack([np.full((468, 2), np.nan) if one is None else one[:, :2] for one in found])
-            side = images.shape[-1]
-            unfinished = file.with_suffix(".partial")
-            save_file({"points": torch.from_numpy((points + 0.5) / side * 2 - 1).float()}, unfinished)
-            unfinished.rename(file)
+
+    def write(unfinished: Path) -> None:
+        mesh = FaceMesh()
+        found = [mesh(image.permute(1, 2, 0).numpy(), is_crop=True) for image in images]
+        points = np.stack([np.full((468, 2), np.nan) if one is None else one[:, :2] for one in found])
+        side = images.shape[-1]
+        save_file({"points": torch.from_numpy((points + 0.5) / side * 2 - 1).float()}, unfinished)
+
+    write_once(file, write)
     return load_file(file)["points"]

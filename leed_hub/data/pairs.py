@@ -31,15 +31,6 @@ from leed_hub.data.expression_warps import warp_expressions
 from leed_hub.data.memory import JoinedPictures
 
 UNKNOWN = -1
-# Of the 68 landmarks, which point of a face each one is in its mirror image: jaw, brows, nose, eyes, lips.
-MIRRORED_68 = [
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *(27, 28, 29, 30, 35, 34, 33, 32, 31),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +43,7 @@ class FaceTable:
         is_neutral: (N,) bool.
         expression: (N,) pictures, of whomever, that wear exactly one expression; -1 for neutral ones too.
         person: (N,).
-        landmarks: (N, L, 2), x, y in -1..1 over the picture; NaN where unknown.
+        landmarks: (N, 68, 2), x, y in -1..1 over the picture; NaN where unknown.
         repeats: (N,) how often an epoch takes it as a target; 0 for pictures that only serve as references.
         corpus: (N,) which of the joined tables it comes from.
     """
@@ -274,7 +265,7 @@ class EditingPairs:
         """Random views of a draw.
 
         Returns:
-            dict: of the P pictures `images` (P, 3, size, size) in [-1, 1], `landmarks` (P, L, 2) in -1..1 over the
+            dict: of the P pictures `images` (P, 3, size, size) in [-1, 1], `landmarks` (P, 68, 2) in -1..1 over the
             crop (NaN where unknown), `neutral_landmarks`, those of the person's neutral face in the same view,
             `setup`, `expression`, `person`, `corpus` (P,), and `is_neutral` (P,) bool, False where the recipe may not
             know. An expression and its mirror image have different numbers; unknown ones and neutral ones are -1. Of
@@ -316,12 +307,6 @@ class EditingPairs:
             )
             for chosen in (rows, neutral_rows)
         )
-        if landmarks.shape[1] == len(MIRRORED_68):
-            # Left is where the viewer sees it: whether a picture is mirrored cannot be known, but of known persons.
-            turned = is_mirrored[view_of][:, None, None]
-            landmarks, neutral_landmarks = (
-                torch.where(turned, points[:, MIRRORED_68], points) for points in (landmarks, neutral_landmarks)
-            )
         batch = {
             "images": images * 2 - 1,
             "landmarks": landmarks,

@@ -5,15 +5,15 @@ import logging
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from leed_hub.data import corpus_kind, load_corpus
-from leed_hub.data.memory import JoinedPictures, cache_folder, decode_images, undecoded
+from leed_hub.data.memory import JoinedPictures, cache_folder, decode_images, undecoded, write_once
 from leed_hub.data.pairs import UNKNOWN, FaceTable
 from leed_hub.errors import BadImageError, CorpusError
 from leed_hub.faces.alignment import crop_face, crop_matrix, similarity
@@ -48,12 +48,11 @@ def cached_table(key: tuple, make: Callable[[], FaceTable]) -> FaceTable:
         make: called where no such table is in the cache.
     """
     file = cache_folder("tables") / f"{hashlib.sha256(repr((LAYOUT, *key)).encode()).hexdigest()[:24]}.safetensors"
-    with FileLock(f"{file}.lock"):
-        if not file.exists():
-            table = make()
-            unfinished = file.with_suffix(".partial")
-            save_file({name: value.contiguous() for name, value in vars(table).items()}, unfinished)
-            unfinished.rename(file)
+
+    def write(unfinished: Path) -> None:
+        save_file({name: value.contiguous() for name, value in vars(make()).items()}, unfinished)
+
+    write_once(file, write)
     return FaceTable(**load_file(file))
 
 

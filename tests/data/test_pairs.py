@@ -20,7 +20,7 @@ def table() -> FaceTable:
     # person       p   p   p   q   q   q   r   s
     # setup        0   0   0   1   1   1   -   -
     # expression   -   a   b   -   a   c   -   b
-    landmarks = torch.full((8, 2, 2), 0.25)
+    landmarks = torch.full((8, 68, 2), 0.25)
     landmarks[6] = torch.nan
     return FaceTable(
         images=torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(8, 3, 32, 32) * 30,
@@ -162,7 +162,7 @@ def test_a_studios_wall_is_covered_and_the_face_is_not():
 def test_landmarks_go_with_their_pictures():
     dots = torch.zeros(8, 3, 64, 64, dtype=torch.uint8)
     dots[:, :, 40:43, 22:25] = 255
-    points = torch.tensor([[(23 + 0.5) / 64 * 2 - 1, (41 + 0.5) / 64 * 2 - 1]]).expand(8, 1, 2)
+    points = torch.tensor([[(23 + 0.5) / 64 * 2 - 1, (41 + 0.5) / 64 * 2 - 1]]).expand(8, 68, 2)
     faces = replace(table(), images=dots, landmarks=points)
     sampling = Sampling(**STILL | {"affine_scale": 1.0, "elastic": 0.02})
     feed = EditingPairs(faces, "rendered", 64, TEMPLATE, sampling)
