@@ -106,6 +106,8 @@ class Sampling:
         elastic: how far each view is bent, see `augment.elastic_deformations`.
         gain_field: how far places of each face are darkened and lightened, see `augment.gain_fields`.
         background_share: how many views get another picture behind the head, see `DrawnViews.on_backgrounds`.
+        rare_repeats: how many times as often pictures with rare movements are drawn, see `EditingPairs.is_rare`: closed
+            lids, raised brows and wide open mouths are few among random expressions.
     """
 
     unpaired_share: float = 0.0
@@ -118,6 +120,7 @@ class Sampling:
     elastic: float = 0.008
     gain_field: float = 0.0
     background_share: float = 0.35
+    rare_repeats: int = 1
 
 
 class EditingPairs:
@@ -132,6 +135,7 @@ class EditingPairs:
     """
 
     AFFINE = Affine(scale=0.08, shift=0.03, rotation_deg=4, stretch=0.05)
+    RARE = 3.0
 
     def __init__(
         self, table: FaceTable, pairs: str, size: int, template: tuple[float, ...], sampling: Sampling | None = None
@@ -170,14 +174,25 @@ class EditingPairs:
         self.neutrals = [row for row, is_neutral in enumerate(self._is_neutral) if is_neutral]
         self.shown = torch.nonzero(table.repeats).squeeze(1).tolist()
 
+        repeats = table.repeats.clone()
+        repeats[self.is_rare()] *= sampling.rare_repeats
         # A neutral picture comes as the mate of others often enough.
         has_mate = torch.tensor([len(self.mates.get(setup, ())) > 1 for setup in setups])
-        self.indices = torch.repeat_interleave(
-            torch.where(torch.tensor(self._is_neutral) & has_mate, 0, table.repeats)
-        ).tolist()
+        repeats[torch.tensor(self._is_neutral) & has_mate] = 0
+        self.indices = torch.repeat_interleave(repeats).tolist()
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def is_rare(self) -> Tensor:
+        """Which pictures (N,) have a landmark that is moved more than `RARE` times as far as it is moved usually.
+
+        Movements are taken from the setup's neutral picture, usual is their root mean square over the table.
+        """
+        neutral_rows = torch.tensor([self.neutral_of.get(setup, UNKNOWN) for setup in self._setup])
+        moved = (self.table.landmarks - self.table.landmarks[neutral_rows]).norm(dim=2)
+        moved[neutral_rows == UNKNOWN] = torch.nan
+        return (moved > self.RARE * moved.square().nanmean(0).sqrt()).any(1)
 
     def draw(self, indices: Tensor, generator: torch.Generator) -> Draw:
         """Who edits whom, for indices (B,) in 0..len(self): two to four edits an anchor, there and back."""

@@ -188,6 +188,28 @@ def test_a_mirrored_faces_landmarks_are_numbered_as_they_are_seen():
     assert (is_left ^ is_right).all() and is_left.any() and is_right.any()
 
 
+def test_rare_movements_are_drawn_more_often():
+    count, winks = 14, 5
+    points = torch.zeros(count, 68, 2)
+    points[1:, 48:] = 0.1 * torch.rand(count - 1, 20, 2, generator=torch.Generator().manual_seed(0))
+    points[winks, 37] = 0.05  # less far than any mouth, but lids otherwise stand still
+    points[13] = torch.nan  # nothing is known of it
+    faces = FaceTable(
+        images=torch.zeros(count, 3, 32, 32, dtype=torch.uint8),
+        setup=torch.zeros(count, dtype=torch.long),
+        is_neutral=torch.arange(count) == 0,
+        expression=torch.arange(count) - 1,
+        person=torch.zeros(count, dtype=torch.long),
+        landmarks=points,
+        repeats=torch.full((count,), 2),
+        corpus=torch.zeros(count, dtype=torch.long),
+    )
+    feed = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(rare_repeats=3))
+    assert torch.bincount(torch.tensor(feed.indices)).tolist() == [0, 2, 2, 2, 2, 6, *[2] * 8]
+    assert torch.bincount(torch.tensor(EditingPairs(faces, "rendered", 32, TEMPLATE).indices)).max() == 2
+    assert faces.repeats.eq(2).all()
+
+
 def test_a_neutral_faces_landmarks_are_known_wherever_its_setup_is_seen():
     marked = table().landmarks.clone()
     marked[3] = -0.25  # q's neutral face
