@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import jpeg
 
+from leed_hub.data.landmarks import MIRRORED_68
+
 LUMA = (0.299, 0.587, 0.114)
 KNOTS = 7  # of an elastic deformation, a side: brows, lids and lips are moved apart
 LIKENESS = 0.7  # of its halves
@@ -21,17 +23,6 @@ class Bounds:
     def scaled(self, factor: float) -> Self:
         """The same with every bound multiplied."""
         return type(self)(**{name: factor * bound for name, bound in vars(self).items()})
-
-
-# Of the 68 landmarks, which point of a face each one is in its mirror image: jaw, brows, nose, eyes, lips.
-MIRRORED_68 = [
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *(27, 28, 29, 30, 35, 34, 33, 32, 31),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from leed_hub.data.landmarks import LandmarkMap
 from leed_hub.data.memory import cache_folder, write_once
 from leed_hub.data.pairs import FaceTable
 from leed_hub.faces.face_mesh import FaceMesh
 
 N_RENDERS = 1200  # by which the mesh's points are brought to the renders'
-RIDGE = 0.1  # of that map, where points are in standard deviations over the face
 
 
 def with_mesh_landmarks(photographs: FaceTable, renders: FaceTable) -> FaceTable:
@@ -33,39 +33,6 @@ def with_mesh_landmarks(photographs: FaceTable, renders: FaceTable) -> FaceTable
     chosen = torch.linspace(0, len(renders) - 1, min(N_RENDERS, len(renders))).long()
     to_landmarks = LandmarkMap(mesh_points(renders.images[chosen]), renders.landmarks[chosen])
     return replace(photographs, landmarks=to_landmarks(mesh_points(photographs.images[torch.arange(len(photographs))])))
-
-
-class LandmarkMap:
-    """A linear map between two sets of landmarks, whatever the place and size of the face in the picture.
-
-    Args:
-        points: (N, P, 2), NaN where unknown.
-        landmarks: (N, L, 2) of the same faces in the same unit, NaN where unknown.
-    """
-
-    def __init__(self, points: Tensor, landmarks: Tensor):
-        known = points.isfinite().flatten(1).all(1) & landmarks.isfinite().flatten(1).all(1)
-        points, landmarks = points[known].double(), landmarks[known].double()
-        shapes, middle, size = _shape(points)
-        self._mean_shape = shapes.mean(0)
-        wanted = ((landmarks - middle) / size).flatten(1)
-        self._mean = wanted.mean(0)
-        shapes = shapes - self._mean_shape
-        normal = shapes.T @ shapes + RIDGE * torch.eye(shapes.shape[1], dtype=shapes.dtype)
-        self._weights = torch.linalg.solve(normal, shapes.T @ (wanted - self._mean))
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """(N, P, 2) -> (N, L, 2)."""
-        shapes, middle, size = _shape(points.double())
-        found = (shapes - self._mean_shape) @ self._weights + self._mean
-        return (found.unflatten(1, (-1, 2)) * size + middle).float()
-
-
-def _shape(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Points (N, P, 2) about their mean, in standard deviations, flat; their mean and deviation (N, 1, 1 or 2)."""
-    middle = points.mean(1, keepdim=True)
-    size = (points - middle).square().mean((1, 2), keepdim=True).sqrt()
-    return ((points - middle) / size).flatten(1), middle, size
 
 
 def mesh_points(images: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from leed_hub.data.augment import (
     mirror,
 )
 from leed_hub.data.expression_warps import warp_expressions
+from leed_hub.data.landmarks import LandmarkMap
 from leed_hub.data.memory import JoinedPictures
 
 UNKNOWN = -1
@@ -71,7 +72,7 @@ class Draw:
         made_up: which made-up expression each is given; -1 for none.
         is_mirrored: one a view.
         edits: (source, reference, target) as places among the pictures, and the strength, which is 0 where a neutral
-            target is asked for without a reference.
+            target is asked for without a reference; target -1 where of that only the landmarks are known.
     """
 
     picture: list[int] = field(default_factory=list)
@@ -108,6 +109,8 @@ class Sampling:
         background_share: how many views get another picture behind the head, see `DrawnViews.on_backgrounds`.
         rare_repeats: how many times as often pictures with rare movements are drawn, see `EditingPairs.is_rare`: closed
             lids, raised brows and wide open mouths are few among random expressions.
+        estimated_neutrals: lone pictures are also made neutral; how far, their neutral landmarks tell, estimated from
+            their landmarks, see `EditingPairs.neutral_landmarks`.
     """
 
     unpaired_share: float = 0.0
@@ -121,6 +124,7 @@ class Sampling:
     gain_field: float = 0.0
     background_share: float = 0.35
     rare_repeats: int = 1
+    estimated_neutrals: bool = False
 
 
 class EditingPairs:
@@ -173,6 +177,8 @@ class EditingPairs:
         ]
         self.neutrals = [row for row, is_neutral in enumerate(self._is_neutral) if is_neutral]
         self.shown = torch.nonzero(table.repeats).squeeze(1).tolist()
+        self._neutral_rows = torch.tensor([self.neutral_of.get(setup, UNKNOWN) for setup in setups])
+        self._neutral_landmarks = self.neutral_landmarks()
 
         repeats = table.repeats.clone()
         repeats[self.is_rare()] *= sampling.rare_repeats
@@ -184,14 +190,26 @@ class EditingPairs:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def neutral_landmarks(self) -> Tensor:
+        """The landmarks of each face when it is neutral (N, 68, 2): of its setup's neutral picture, NaN without one.
+
+        With `estimated_neutrals` those of lone pictures are told from their own landmarks by a linear regression over
+        the table's setups: how wide a mouth opens says how far it is from closed, whoever's it is.
+        """
+        known = self._neutral_rows != UNKNOWN
+        landmarks = torch.where(known[:, None, None], self.table.landmarks[self._neutral_rows], torch.nan)
+        if self.sampling.estimated_neutrals:
+            to_neutral = LandmarkMap(self.table.landmarks[known], landmarks[known])
+            landmarks[~known] = to_neutral(self.table.landmarks[~known])
+        return landmarks
+
     def is_rare(self) -> Tensor:
         """Which pictures (N,) have a landmark that is moved more than `RARE` times as far as it is moved usually.
 
         Movements are taken from the setup's neutral picture, usual is their root mean square over the table.
         """
-        neutral_rows = torch.tensor([self.neutral_of.get(setup, UNKNOWN) for setup in self._setup])
-        moved = (self.table.landmarks - self.table.landmarks[neutral_rows]).norm(dim=2)
-        moved[neutral_rows == UNKNOWN] = torch.nan
+        moved = (self.table.landmarks - self.table.landmarks[self._neutral_rows]).norm(dim=2)
+        moved[self._neutral_rows == UNKNOWN] = torch.nan
         return (moved > self.RARE * moved.square().nanmean(0).sqrt()).any(1)
 
     def draw(self, indices: Tensor, generator: torch.Generator) -> Draw:
@@ -263,6 +281,8 @@ class EditingPairs:
         references = draw.add_picture(row, other_view), draw.add_picture(row, other_view, made_up)
         draw.edits.append((changed, references[0], as_is, 1.0))
         draw.edits.append((as_is, references[1], changed, 1.0))
+        if self.sampling.estimated_neutrals:
+            draw.edits.append((as_is, as_is, UNKNOWN, 0.0))
 
     def _lender(self, row: int, random: np.random.Generator) -> int | None:
         """Another person who wears the picture's expression, or None."""
@@ -284,8 +304,8 @@ class EditingPairs:
             crop (NaN where unknown), `neutral_landmarks`, those of the person's neutral face in the same view,
             `setup`, `expression`, `person`, `corpus` (P,), and `is_neutral` (P,) bool, False where the recipe may not
             know. An expression and its mirror image have different numbers; unknown ones and neutral ones are -1. Of
-            the E edits `source`, `reference`, `target` (E,) as places among the pictures, `strength` (E, 1),
-            `has_target` (E,) bool.
+            the E edits `source`, `reference`, `target` (E,) as places among the pictures, `target_landmarks`
+            (E, 68, 2), `strength` (E, 1), `has_target` (E,) bool.
         """
         draw, table = self.draw(indices, generator), self.table
         rows, view_of = torch.tensor(draw.picture), torch.tensor(draw.view)
@@ -307,21 +327,21 @@ class EditingPairs:
         images = degrade(images, view_of, self.degradation, generator)
 
         source, reference, target, strength = (torch.tensor(column) for column in zip(*draw.edits, strict=True))
-        has_target = torch.rand(len(source), generator=generator) >= self.sampling.unpaired_share
+        is_pictured = target != UNKNOWN
+        target = torch.where(is_pictured, target, source)
+        is_paired = torch.rand(len(source), generator=generator) >= self.sampling.unpaired_share
+        is_paired = is_paired | ~is_pictured
         stranger = torch.randint(len(rows), (len(source),), generator=generator)
         knows_pairs = made_up < 0
         expression = torch.where(knows_pairs, table.expression[rows], UNKNOWN)
         if self.pairs != "rendered":
             expression = torch.full_like(expression, UNKNOWN)
         expression = torch.where(expression != UNKNOWN, 2 * expression + is_mirrored[view_of], UNKNOWN)
-        neutral_rows = torch.tensor([self.neutral_of.get(self._setup[row], UNKNOWN) for row in draw.picture])
         landmarks, neutral_landmarks = (
-            views.landmarks_seen(
-                torch.where((knows_pairs & (chosen != UNKNOWN))[:, None, None], table.landmarks[chosen], torch.nan),
-                view_of,
-            )
-            for chosen in (rows, neutral_rows)
+            views.landmarks_seen(torch.where(knows_pairs[:, None, None], points[rows], torch.nan), view_of)
+            for points in (table.landmarks, self._neutral_landmarks)
         )
+        target_landmarks = torch.where(is_pictured[:, None, None], landmarks[target], neutral_landmarks[source])
         batch = {
             "images": images * 2 - 1,
             "landmarks": landmarks,
@@ -332,10 +352,11 @@ class EditingPairs:
             "corpus": table.corpus[rows],
             "is_neutral": torch.tensor([self._is_neutral[row] for row in draw.picture]) & knows_pairs,
             "source": source,
-            "reference": torch.where(has_target, reference, stranger),
+            "reference": torch.where(is_paired, reference, stranger),
             "target": target,
-            "strength": torch.where(has_target, strength, 1.0)[:, None],
-            "has_target": has_target,
+            "target_landmarks": torch.where(is_paired[:, None, None], target_landmarks, torch.nan),
+            "strength": torch.where(is_paired, strength, 1.0)[:, None],
+            "has_target": is_paired & is_pictured,
         }
         return {name: value.to(device) for name, value in batch.items()}
 

@@ -124,22 +124,18 @@ class EditingStep:
 
 
 def _geometry(step: EditingStep) -> Tensor:
-    output, has_target, points = step.output, step.batch["has_target"], step.batch["landmarks"]
+    output, points = step.output, step.batch["landmarks"]
     weight = point_weight(points.shape[1])
     return (
         reconstruction.landmark_distance(output.landmarks, points, weight)
         + reconstruction.landmark_distance(output.neutral_landmarks, step.batch["neutral_landmarks"], weight)
-        + reconstruction.landmark_distance(
-            output.edited_landmarks[has_target], points[step.batch["target"][has_target]], weight
-        )
+        + reconstruction.landmark_distance(output.edited_landmarks, step.batch["target_landmarks"], weight)
     ) / 3
 
 
 def _landmarks(step: EditingStep) -> Tensor:
-    has_target, points = step.batch["has_target"], step.batch["landmarks"]
-    source, target = (points[step.batch[role][has_target]] for role in ("source", "target"))
-    weight = point_weight(points.shape[1])
-    return reconstruction.landmark_flow_loss(step.output.edit.flow[has_target], source, target, weight)
+    source, target = step.batch["landmarks"][step.batch["source"]], step.batch["target_landmarks"]
+    return reconstruction.landmark_flow_loss(step.output.edit.flow, source, target, point_weight(source.shape[1]))
 
 
 def _information(step: EditingStep) -> Tensor:

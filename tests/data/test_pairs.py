@@ -224,6 +224,38 @@ def test_a_neutral_faces_landmarks_are_known_wherever_its_setup_is_seen():
     assert unknown["neutral_landmarks"].isnan().all()
 
 
+def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
+    """Persons differ in where a mouth is, expressions in how far it opens; of a lone picture both are told apart."""
+    random = torch.Generator().manual_seed(0)
+    face = torch.randn(68, 2, generator=random) / 3
+    persons = face + 0.02 * torch.randn(40, 1, 2, generator=random) * (torch.arange(68) > 48)[:, None]
+    opening = torch.zeros(68, 2)
+    opening[55:60, 1] = 0.1
+    points = torch.cat([persons, persons + opening * torch.rand(40, 1, 1, generator=random)])  # neutral, then open
+    faces = FaceTable(
+        images=torch.zeros(80, 3, 32, 32, dtype=torch.uint8),
+        setup=torch.where(torch.arange(80) == 79, -1, torch.arange(80) % 40),  # the last is a lone picture
+        is_neutral=torch.arange(80) < 40,
+        expression=torch.full((80,), -1),
+        person=torch.arange(80) % 40,
+        landmarks=points,
+        repeats=torch.ones(80, dtype=torch.long),
+        corpus=torch.zeros(80, dtype=torch.long),
+    )
+    feed = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL, estimated_neutrals=True))
+    assert (feed.neutral_landmarks()[79] - persons[39]).abs().max() < 0.01 < (points[79] - persons[39]).abs().max()
+    lone = feed.indices.index(79)
+    batch = feed.batch(torch.tensor([lone]), torch.Generator().manual_seed(0), torch.device("cpu"))
+    (edit,) = torch.nonzero(~batch["has_target"]).flatten().tolist()
+    source = batch["source"][edit]
+    assert batch["strength"][edit] == 0 and batch["reference"][edit] == source
+    assert torch.equal(batch["target_landmarks"][edit], batch["neutral_landmarks"][source])
+    assert torch.equal(batch["target_landmarks"][0], batch["landmarks"][batch["target"][0]])
+    without = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL))
+    assert without.neutral_landmarks()[79].isnan().all()
+    assert without.batch(torch.tensor([lone]), random, torch.device("cpu"))["has_target"].all()
+
+
 def test_a_made_up_expression_has_no_landmarks_and_no_name():
     batch = a_batch("rendered", count=5)
     lone = batch["corpus"] == 1

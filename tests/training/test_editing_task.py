@@ -19,9 +19,12 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
     """Two persons' setups of three (neutral and two expressions, the same on both), everybody edited into everybody."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.tensor([1, 2, 0, 4, 5, 3])
+    images = torch.rand(count, 3, 32, 32, generator=generator) * 2 - 1
+    landmarks = torch.rand(count, 5, 2, generator=generator) - 0.5
     return {
-        "images": torch.rand(count, 3, 32, 32, generator=generator) * 2 - 1,
-        "landmarks": torch.rand(count, 5, 2, generator=generator) - 0.5,
+        "images": images,
+        "landmarks": landmarks,
+        "target_landmarks": landmarks[targets],
         "neutral_landmarks": torch.rand(count, 5, 2, generator=generator) - 0.5,
         "setup": torch.tensor([0, 0, 0, 1, 1, 1]),
         "expression": torch.tensor([-1, 7, 8, -1, 7, 8]),
