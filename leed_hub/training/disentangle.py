@@ -3,9 +3,11 @@
 Gradients do not get there: the loss that asks for one neutral point a person falls, while a probe still reads the
 expression off z_n in faint directions that the loss hardly sees. Fisher's linear discriminant weighs each direction
 beside its own variance, as a probe does, and needs no more than what the training knows: which pictures show one
-person. X, T and the decoder's first layer are then fitted anew by least squares: X to the codes that others have in the
-same expression, so that e tells less of who wears it, and the others so that the decoder is told the same way to go as
-before. Source: Fisher 1936, doi 10.1111/j.1469-1809.1936.tb02137.x.
+person. For a lone picture whose neutral landmarks the training was told, the z_n that they taught stands for the
+person's neutral picture: renders alone would not say what is neutral in the wild. X, T and the decoder's first layer
+are then fitted anew by least squares: X to the codes that others have in the same expression, so that e tells less of
+who wears it, and the others so that the decoder is told the same way to go as before. Source: Fisher 1936, doi
+10.1111/j.1469-1809.1936.tb02137.x.
 """
 
 import dataclasses
@@ -44,9 +46,11 @@ def disentangle_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *,
         parts.append(
             (faces.point, faces.neutral_point, faces.expression_code, setup)
             + tuple(batch[name] for name in ("is_neutral", "corpus", "expression", "person"))
+            + (batch["neutral_landmarks"].isfinite().flatten(1).all(1),)
         )
         setups = int(setup.max()) + 1
-    point, old_neutral, code, setup, is_neutral, corpus, expression, person = map(torch.cat, zip(*parts, strict=True))
+    columns = map(torch.cat, zip(*parts, strict=True))
+    point, old_neutral, code, setup, is_neutral, corpus, expression, person, has_landmarks = columns
 
     # Each picture beside its setup's neutral one.
     neutral_of = torch.full((setups,), -1)
@@ -62,24 +66,29 @@ def disentangle_codes(model: LEEDModel, batches: Iterable[dict[str, Tensor]], *,
     # apart within the corpus that shows most pairs: what differs most between corpora is how they were made.
     everybody = point[corpus == corpus[paired].mode().values]
     centre = everybody.mean(dim=0)
-    steady = fisher_directions(point[paired], point[neutral_of[setup[paired]]], everybody, identity_dim)
+    told = has_landmarks & ~knows_neutral
+    wanted_neutral = torch.where(knows_neutral[:, None], point[neutral_of[setup]], old_neutral)
+    pairs, known = paired | told, knows_neutral | told
+    steady = fisher_directions(point[pairs], wanted_neutral[pairs], everybody, identity_dim)
     identity = (point - centre) @ steady
-    to_point = _fit(_with_one(identity[knows_neutral]), point[neutral_of[setup[knows_neutral]]])
+    to_point = _fit(_with_one(identity[known]), wanted_neutral[known])
     neutral_point = _with_one(identity) @ to_point
     displacement = point - neutral_point
 
-    # From here on without the corpora that show no pair, whose faces may lie so far off that they rule every fit.
-    shown = torch.nonzero(torch.isin(corpus, corpus[paired])).squeeze(1)
+    # From here on without the corpora of which no neutral face is known: they may lie so far off that they rule every
+    # fit.
+    shown = torch.nonzero(torch.isin(corpus, corpus[pairs])).squeeze(1)
 
     # X: the old code that others have who wear the expression, and zero where a face is neutral. A face's own code
-    # also tells who wears it.
+    # also tells who wears it; nobody else wears what a lone picture does.
     straight = model.extractor.straightened(code)
     straight = straight - straight[is_neutral].mean(dim=0)
     wearers, common = codes_of_others(straight, expression, person)
     if len(wearers):
-        neutral = torch.nonzero(is_neutral).squeeze(1)
+        neutral, lone = (torch.nonzero(rows).squeeze(1) for rows in (is_neutral, told & (expression < 0)))
         none = torch.zeros(len(neutral), straight.shape[1])
-        extractor = _fit(displacement[torch.cat([wearers, neutral])], torch.cat([common, none]))
+        codes = torch.cat([common, none, straight[lone]])
+        extractor = _fit(displacement[torch.cat([wearers, neutral, lone])], codes)
     else:  # a recipe that does not know who wears the same
         extractor = _fit(displacement[shown], straight[shown])
 

@@ -28,6 +28,7 @@ def batches(count: int = 30, size: int = 16, knows_neutral: bool = True) -> list
                 "corpus": torch.zeros(size, dtype=torch.long),
                 "expression": torch.where(worn > 0, worn, -1),
                 "person": person,
+                "neutral_landmarks": torch.full((size, 68, 2), torch.nan),
             }
         )
     return made
@@ -106,6 +107,28 @@ def test_faces_without_a_neutral_mate_spoil_no_fit():
         batch["setup"], batch["corpus"] = torch.arange(16), batch["corpus"] + 1
     plain, mixed = (disentangle_codes(model(), told, identity_dim=4).state_dict() for told in (faces, faces + lone))
     assert all(torch.allclose(plain[name], weight, atol=1e-4) for name, weight in mixed.items())
+
+
+def test_lone_pictures_of_known_neutral_landmarks_keep_the_neutral_point_that_they_taught():
+    """In another corpus, where other directions of z are the expression's than the setups show."""
+    before, lone = model(), batches(count=15)
+    for batch in lone:
+        batch["images"] = batch["images"].flip(2) * 0.5 + 0.5
+        batch["expression"] = torch.full((16,), -1)
+        batch["is_neutral"] = torch.zeros(16, dtype=torch.bool)
+        batch["setup"], batch["corpus"] = torch.arange(16), batch["corpus"] + 1
+
+    @torch.no_grad()
+    def moved(told: bool) -> float:
+        landmarks = torch.zeros(16, 68, 2) if told else torch.full((16, 68, 2), torch.nan)
+        seen = [batch | {"neutral_landmarks": landmarks} for batch in lone]
+        after = disentangle_codes(before, batches() + seen, identity_dim=8)
+        points = [
+            torch.cat([network.encode(batch["images"]).neutral_point for batch in lone]) for network in (before, after)
+        ]
+        return float((points[0] - points[1]).square().mean())
+
+    assert moved(told=True) < 0.5 * moved(told=False)
 
 
 def test_a_neutral_face_has_next_to_no_expression_code():
