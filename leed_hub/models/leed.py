@@ -428,6 +428,12 @@ def paint_window(config: LEEDConfig) -> Tensor:
     cannot close keeps a face's skin whatever the decoder paints. Photographs of one person differ in hair and
     background too, and a decoder taught by pairs of them would paint there.
     """
+    face, openings = face_windows(config)
+    return face * openings.clamp(min=SKIN_PAINT)
+
+
+def face_windows(config: LEEDConfig) -> tuple[Tensor, Tensor]:
+    """Where the face is, and where mouth and eyes are, (1, 1, H, W) each: 1 inside, falling to 0 around."""
     points = torch.tensor(config.template).view(4, 2)  # eyes, mouth corners
     eyes, mouth = points[:2].mean(dim=0), points[2:].mean(dim=0)
     height = (mouth - eyes).norm()
@@ -436,9 +442,8 @@ def paint_window(config: LEEDConfig) -> Tensor:
     def ellipse(centre: Tensor, across: float, down: float) -> Tensor:
         """1 inside, falling to 0 around it; radii in distances from eyes to mouth."""
         x, y = (places - centre[0]) / (across * height), (places - centre[1]) / (down * height)
-        return ((1.15 - (x[None, :].square() + y[:, None].square()).sqrt()) / 0.3).clamp(0, 1)
+        return ((1.15 - (x[None, :].square() + y[:, None].square()).sqrt()) / 0.3).clamp(0, 1)[None, None]
 
     below = torch.stack([torch.zeros(()), height])
     openings = [ellipse(mouth + 0.2 * below, 0.6, 0.62), *(ellipse(eye, 0.36, 0.28) for eye in points[:2])]
-    face = ellipse(eyes + 0.58 * (mouth - eyes), 1.1, 1.35)
-    return (face * torch.stack([torch.full_like(face, SKIN_PAINT), *openings]).amax(dim=0))[None, None]
+    return ellipse(eyes + 0.58 * (mouth - eyes), 1.1, 1.35), torch.stack(openings).amax(dim=0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from leed_hub.losses import adversarial, disentanglement, reconstruction
 from leed_hub.models.config import checked_config
-from leed_hub.models.leed import LEEDTrainingOutput
+from leed_hub.models.leed import LEEDTrainingOutput, face_windows
 
 
 @checked_config
@@ -39,6 +39,7 @@ class EditingLosses:
         sparse: mean of the mask.
         r1: of the discriminator's gradient penalty.
         unchanged_weight: weight of a pixel outside the changed region, beside 1 inside.
+        openings_weight: of one at mouth and eyes, where an expression is seen, beside 1 elsewhere.
         siamese_margin: distance in the siamese embedding which different expressions keep.
         codes_start_step: step from which info_nce, same_neutral and same_expression count: they slow a young network.
         discriminators_start_step: likewise of siamese and adversarial.
@@ -60,6 +61,7 @@ class EditingLosses:
     sparse: float = 0.002
     r1: float = 0.0
     unchanged_weight: float = 0.15
+    openings_weight: float = 1.0
     siamese_margin: float = 0.7
     codes_start_step: int = 0
     discriminators_start_step: int = 0
@@ -86,12 +88,14 @@ class EditingStep:
         output: what the editor made of it.
         losses: the weights.
         discriminators: `EditingDiscriminators`, unwrapped, held still.
+        openings: where mouth and eyes are, (1, 1, H, W) in 0..1.
     """
 
     batch: dict[str, Tensor]
     output: LEEDTrainingOutput
     losses: EditingLosses
     discriminators: Any
+    openings: Tensor
 
     def pictures(self, role: str) -> Tensor:
         """The edits' sources, references or targets, (E, 3, H, W) in [-1, 1]."""
@@ -106,7 +110,8 @@ class EditingStep:
         """How much each pixel of an edit counts, (E, 1, H, W) in 0..1; nothing where no target is known."""
         changed = reconstruction.changed_region(self.pictures("source"), self.target).float()
         unchanged = self.losses.unchanged_weight
-        return (unchanged + (1 - unchanged) * changed) * self.batch["has_target"][:, None, None, None]
+        counted = (unchanged + (1 - unchanged) * changed) * self.batch["has_target"][:, None, None, None]
+        return counted * (1 + (self.losses.openings_weight - 1) * self.openings)
 
     @cached_property
     def code(self) -> Tensor:
@@ -196,12 +201,13 @@ class EditingTask:
 
     def __init__(self, losses: EditingLosses, model, discriminators):
         self.losses, self.model, self.discriminators = losses, model, discriminators
+        self._openings = face_windows(getattr(model, "module", model).config)[1]
 
     def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], Tensor]:
         """All unweighted terms with their weighted sum `loss`, and the edits (E, 3, H, W), detached."""
         output = self.model(batch["images"], batch["source"], batch["reference"], batch["strength"])
         unwrapped = getattr(self.discriminators, "module", self.discriminators)
-        seen = EditingStep(batch, output, self.losses, unwrapped)
+        seen = EditingStep(batch, output, self.losses, unwrapped, self._openings.to(batch["images"].device))
         weights = {name: getattr(self.losses, name) for name in TERMS}
         with _held_still(unwrapped):
             terms = {

@@ -7,8 +7,8 @@ import torch
 from gradients import touched
 
 from leed_hub.models.discriminators import EditingDiscriminators
-from leed_hub.models.leed import LEEDConfig, LEEDModel
-from leed_hub.training.editing import TERMS, EditingLosses, EditingTask, point_weight
+from leed_hub.models.leed import LEEDConfig, LEEDModel, face_windows
+from leed_hub.training.editing import TERMS, EditingLosses, EditingStep, EditingTask, point_weight
 
 ALL_TERMS = tuple(TERMS)
 TRANSFORMER = ("transformer_common", "transformer_personal")
@@ -121,6 +121,22 @@ def test_discriminators_wait_for_their_start_step():
     terms, edited = editing.generator_losses(batch(), step=9)
     assert "adversarial" not in terms and editing.discriminator_losses(batch(), edited, step=9) == {}
     assert "adversarial" in editing.generator_losses(batch(), step=10)[0]
+
+
+def test_mouth_and_eyes_may_count_more():
+    """A batch whose edits miss only beside mouth and eyes costs less for it, one that misses only there more."""
+    costs = {}
+    for weight in (1.0, 3.0):
+        editing = task(dataclasses.replace(NO_LOSS, pixels=1.0, openings_weight=weight))
+        _, openings = face_windows(editing.model.config)
+        told = batch()
+        for place, window in (("beside", 1 - openings), ("there", openings)):
+            with torch.no_grad():
+                output = editing.model(told["images"], told["source"], told["reference"], told["strength"])
+            output.edit.edited.copy_(told["images"][told["target"]] + 0.3 * (window > 0.99))
+            step = EditingStep(told, output, editing.losses, None, openings)
+            costs[place, weight] = float(TERMS["pixels"](step))
+    assert costs["beside", 3.0] < 0.8 * costs["beside", 1.0] and costs["there", 3.0] > 1.5 * costs["there", 1.0]
 
 
 def test_a_hidden_target_gives_no_pixel_gradient():
