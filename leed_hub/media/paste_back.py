@@ -5,11 +5,12 @@ from functools import partial
 import cv2
 import numpy as np
 
-from leed_hub.faces.alignment import covered_box
+from leed_hub.faces.alignment import covered_box, crop_face
 
 STRIP_ROWS = 64  # a face that fills a large photograph is pasted back in strips, which also stay in the cache
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
+SAME_COLOR = 12  # of 255; where the paint is nearer to the photograph it covers, it takes on most of its detail
 LEAST_COLOR = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -21,11 +22,12 @@ def paste_back(
 ) -> np.ndarray:
     """Carry an edit from the crop into the photograph, at the photograph's own sharpness.
 
-    The flow moves the photograph's own pixels; colour is mixed in only under the mask. Both fade out towards the
-    crop's border, so there is no seam; only below, where the border cuts the chin, the flow goes on for `REACH_BELOW`
-    and fades there. Elsewhere outside the crop nothing changes. Where the photograph ends with the crop there is
-    nothing to join, and the flow does not fade; where it goes on a little, the flow fades a little, so that a video's
-    face may cross the picture's border without a jump.
+    The flow moves the photograph's own pixels; colour is mixed in only under the mask, and where it hardly differs from
+    what it covers, all that is finer than the crop stays. Both fade out towards the crop's border, so there is no seam;
+    only below, where the border cuts the chin, the flow goes on for `REACH_BELOW` and fades there. Elsewhere outside
+    the crop nothing changes. Where the photograph ends with the crop there is nothing to join, and the flow does not
+    fade; where it goes on a little, the flow fades a little, so that a video's face may cross the picture's border
+    without a jump.
 
     Args:
         photo: (H, W, 3) uint8.
@@ -41,13 +43,15 @@ def paste_back(
     to_photo = np.linalg.inv(matrix[:, :2]) * (size / 2)  # an offset in half sides of the crop -> in photograph pixels
     margin = 2 / min(flow.shape[0], mask.shape[0])  # cubic sampling reads two cells away
     fade = border_fade(flow.shape[0], margin, below=REACH_BELOW, beyond=_photograph_beyond(photo.shape, matrix, size))
-    flow = np.pad(flow, ((0, len(fade) - len(flow)), (0, 0), (0, 0)), mode="edge")
-    offset = (flow * fade[:, :, None]) @ to_photo.T
+    flow = np.pad(flow, ((0, len(fade) - len(flow)), (0, 0), (0, 0)), mode="edge") * fade[:, :, None]
+    offset = flow @ to_photo.T
     mask = mask * border_fade(mask.shape[0], margin)
-    color = (color + 1) * 127.5
+    color = cv2.resize((color.astype(np.float32) + 1) * 127.5, (size, size))
     region = photo[top:bottom, left:right]
     if (region == region[..., :1]).all():  # a photograph without colours gets none
         color = np.repeat(color.mean(axis=2, keepdims=True), 3, axis=2)
+    coarse, likeness = _covered(crop_face(photo, matrix, size), flow[: flow.shape[1]], color)
+    paint = np.dstack([color - likeness[..., None] * coarse, likeness])
     noise = _noise_limit(region)
     from_crop = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     columns, rows = (np.arange(*ends, dtype=np.float32) for ends in ((left, right), (0, STRIP_ROWS + 2 * GRAIN_REACH)))
@@ -69,8 +73,9 @@ def paste_back(
         if len(colored):
             part = slice(int(colored[0]), int(colored[-1]) + 1)
             warped = laid[:, part].astype(np.float32)
-            # Painted colour has no grain of its own, so it keeps that of the photograph it covers.
-            painted = _grain(warped).clip(-noise, noise) + lay(color, columns=part)
+            # Paint is no finer than the crop: it takes on the detail of what it covers if like it, else its grain.
+            painted, likeness = np.split(lay(paint, columns=part), [3], axis=2)
+            painted += likeness * warped + (1 - likeness) * _grain(warped).clip(-noise, noise)
             share = alpha[:, part].clip(0, 1)
             laid[:, part] = np.rint(cv2.blendLinear(warped, painted, 1 - share, share)).clip(0, 255)
         edited[first:last, left:right] = laid[first - upper : last - upper]
@@ -88,6 +93,16 @@ def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice
     size = columns.stop - columns.start, height
     field = field.astype(np.float32)
     return cv2.warpAffine(field, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _covered(crop: np.ndarray, flow: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The crop (S, S, 3) as it is moved, and how alike it and the paint (S, S, 3) are in colour, (S, S) in 0..1."""
+    size = len(crop)
+    places = np.stack(np.meshgrid(*2 * [np.arange(size, dtype=np.float32)]), -1)
+    places += cv2.resize(flow.astype(np.float32), (size, size)) * (size / 2)
+    warped = cv2.remap(crop, places, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    difference = cv2.GaussianBlur(np.abs(warped - color).mean(axis=2), (0, 0), 1.0)
+    return warped, np.exp(-((difference / SAME_COLOR) ** 2))
 
 
 def _grain(picture: np.ndarray) -> np.ndarray:

@@ -117,6 +117,21 @@ def test_paint_takes_on_the_grain_of_the_photograph():
         assert 0.75 < fine.std() / 6 < 1.15
 
 
+def test_paint_keeps_the_detail_under_it_where_it_has_the_same_colour():
+    wrinkles = cv2.GaussianBlur(
+        np.random.default_rng(0).normal(0, 60, (600, 600, 3)), (0, 0), 2.5
+    )  # coarser than grain
+    photo = np.rint(120 + wrinkles).astype(np.uint8)
+    matrix = alignment.square_matrix(600, 600, 64)  # a pixel of the crop is 9 of these
+    flow, mask, color = nothing(64)
+    middle = (slice(200, 400), slice(200, 400))
+    kept = []
+    for level in (120, 127, 190):
+        painted = paste_back(photo, matrix, 64, flow, mask + 1, color + level / 127.5 - 1)[middle]
+        kept.append(np.polyfit(wrinkles[middle].ravel(), painted.ravel().astype(float), 1)[0])
+    assert kept[0] > 0.8 and 0.4 < kept[1] < 0.8 and kept[2] < 0.3
+
+
 def test_the_grain_of_paint_moves_with_what_it_covers_and_strips_leave_no_trace(monkeypatch):
     photo = np.random.default_rng(0).normal(128, 6, (600, 600, 3)).clip(0, 255).astype(np.uint8)
     matrix = alignment.square_matrix(600, 600, 64)
