@@ -100,7 +100,8 @@ def _covered(crop: np.ndarray, flow: np.ndarray, color: np.ndarray) -> tuple[np.
     size = len(crop)
     places = np.stack(np.meshgrid(*2 * [np.arange(size, dtype=np.float32)]), -1)
     places += cv2.resize(flow.astype(np.float32), (size, size)) * (size / 2)
-    warped = cv2.remap(crop, places, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    # Cubic, as linear sampling of OpenCV 5.0 takes an empty second map for one.
+    warped = cv2.remap(crop, places, np.empty(0), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     difference = cv2.GaussianBlur(np.abs(warped - color).mean(axis=2), (0, 0), 1.0)
     return warped, np.exp(-((difference / SAME_COLOR) ** 2))
 

@@ -129,7 +129,7 @@ def test_paint_keeps_the_detail_under_it_where_it_has_the_same_colour():
     for level in (120, 127, 190):
         painted = paste_back(photo, matrix, 64, flow, mask + 1, color + level / 127.5 - 1)[middle]
         kept.append(np.polyfit(wrinkles[middle].ravel(), painted.ravel().astype(float), 1)[0])
-    assert kept[0] > 0.8 and 0.4 < kept[1] < 0.8 and kept[2] < 0.3
+    assert kept[0] > 0.6 > kept[1] > 0.3 > kept[2]  # what the crop sees of the wrinkles, paint covers
 
 
 def test_the_grain_of_paint_moves_with_what_it_covers_and_strips_leave_no_trace(monkeypatch):
