@@ -60,7 +60,7 @@ def decode_images(rows: datasets.Dataset, size: int) -> Tensor:
 
 
 def write_once(file: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file that is not there yet, below another name, which a writing that is cut off leaves behind.
+    """Let `write` make a file that is not there yet; it is given its name when it is whole.
 
     Of several processes one writes while the others wait.
     """

@@ -30,6 +30,7 @@ from leed_hub.data.augment import (
 from leed_hub.data.expression_warps import warp_expressions
 from leed_hub.data.landmarks import LandmarkMap
 from leed_hub.data.memory import JoinedPictures
+from leed_hub.errors import ConfigError
 
 UNKNOWN = -1
 
@@ -110,7 +111,7 @@ class Sampling:
         rare_repeats: how many times as often pictures with rare movements are drawn, see `EditingPairs.is_rare`: closed
             lids, raised brows and wide open mouths are few among random expressions.
         estimated_neutrals: lone pictures are also made neutral; how far, their neutral landmarks tell, estimated from
-            their landmarks, see `EditingPairs.neutral_landmarks`.
+            their landmarks, see `EditingPairs`.
     """
 
     unpaired_share: float = 0.0
@@ -136,6 +137,14 @@ class EditingPairs:
         size: side of the crops in pixels.
         template: where eyes and mouth corners are in the table's pictures, as in `LEEDConfig`.
         sampling: how edits are drawn and pictures changed.
+
+    Attributes:
+        neutral_landmarks: (N, 68, 2), of each face when it is neutral: of its setup's neutral picture, NaN without one.
+            With `estimated_neutrals` those of lone pictures are told from their own landmarks by a linear regression
+            over the table's setups: how wide a mouth opens says how far it is from closed, whoever's it is.
+
+    Raises:
+        ConfigError: if neutral landmarks are to be estimated and no setup tells how.
     """
 
     AFFINE = Affine(scale=0.08, shift=0.03, rotation_deg=4, stretch=0.05)
@@ -178,7 +187,8 @@ class EditingPairs:
         self.neutrals = [row for row, is_neutral in enumerate(self._is_neutral) if is_neutral]
         self.shown = torch.nonzero(table.repeats).squeeze(1).tolist()
         self._neutral_rows = torch.tensor([self.neutral_of.get(setup, UNKNOWN) for setup in setups])
-        self._neutral_landmarks = self.neutral_landmarks()
+
+        self.neutral_landmarks = self._neutral_landmarks()
 
         repeats = table.repeats.clone()
         repeats[self.is_rare()] *= sampling.rare_repeats
@@ -190,15 +200,15 @@ class EditingPairs:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def neutral_landmarks(self) -> Tensor:
-        """The landmarks of each face when it is neutral (N, 68, 2): of its setup's neutral picture, NaN without one.
-
-        With `estimated_neutrals` those of lone pictures are told from their own landmarks by a linear regression over
-        the table's setups: how wide a mouth opens says how far it is from closed, whoever's it is.
-        """
+    def _neutral_landmarks(self) -> Tensor:
         known = self._neutral_rows != UNKNOWN
         landmarks = torch.where(known[:, None, None], self.table.landmarks[self._neutral_rows], torch.nan)
         if self.sampling.estimated_neutrals:
+            if not landmarks.isfinite().any():
+                raise ConfigError(
+                    "estimated_neutrals needs pictures of one person, one of them neutral, with landmarks: a rendered "
+                    "corpus and pairs: rendered or neutral."
+                )
             to_neutral = LandmarkMap(self.table.landmarks[known], landmarks[known])
             landmarks[~known] = to_neutral(self.table.landmarks[~known])
         return landmarks
@@ -339,7 +349,7 @@ class EditingPairs:
         expression = torch.where(expression != UNKNOWN, 2 * expression + is_mirrored[view_of], UNKNOWN)
         landmarks, neutral_landmarks = (
             views.landmarks_seen(torch.where(knows_pairs[:, None, None], points[rows], torch.nan), view_of)
-            for points in (table.landmarks, self._neutral_landmarks)
+            for points in (table.landmarks, self.neutral_landmarks)
         )
         target_landmarks = torch.where(is_pictured[:, None, None], landmarks[target], neutral_landmarks[source])
         batch = {

@@ -7,6 +7,7 @@ import torch
 
 from leed_hub.data.augment import Degradation
 from leed_hub.data.pairs import EditingPairs, FaceTable, Sampling
+from leed_hub.errors import ConfigError
 from leed_hub.faces.alignment import to_bytes
 from leed_hub.models.leed import LEEDConfig
 
@@ -243,7 +244,7 @@ def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
         corpus=torch.zeros(80, dtype=torch.long),
     )
     feed = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL, estimated_neutrals=True))
-    assert (feed.neutral_landmarks()[79] - persons[39]).abs().max() < 0.01 < (points[79] - persons[39]).abs().max()
+    assert (feed.neutral_landmarks[79] - persons[39]).abs().max() < 0.01 < (points[79] - persons[39]).abs().max()
     lone = feed.indices.index(79)
     batch = feed.batch(torch.tensor([lone]), torch.Generator().manual_seed(0), torch.device("cpu"))
     (edit,) = torch.nonzero(~batch["has_target"]).flatten().tolist()
@@ -252,8 +253,13 @@ def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
     assert torch.equal(batch["target_landmarks"][edit], batch["neutral_landmarks"][source])
     assert torch.equal(batch["target_landmarks"][0], batch["landmarks"][batch["target"][0]])
     without = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL))
-    assert without.neutral_landmarks()[79].isnan().all()
+    assert without.neutral_landmarks[79].isnan().all()
     assert without.batch(torch.tensor([lone]), random, torch.device("cpu"))["has_target"].all()
+
+
+def test_neutral_landmarks_are_not_estimated_from_nothing():
+    with pytest.raises(ConfigError, match="estimated_neutrals needs pictures of one person"):
+        EditingPairs(table(), "none", 32, TEMPLATE, Sampling(estimated_neutrals=True))
 
 
 def test_a_made_up_expression_has_no_landmarks_and_no_name():

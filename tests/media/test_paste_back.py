@@ -132,6 +132,20 @@ def test_paint_keeps_the_detail_under_it_where_it_has_the_same_colour():
     assert kept[0] > 0.6 > kept[1] > 0.3 > kept[2]  # what the crop sees of the wrinkles, paint covers
 
 
+def test_paint_that_repeats_what_it_covers_changes_nothing():
+    """At each pixel, moved or not: so the crop that detail is told from is sampled as the photograph is."""
+    photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 10)
+    matrix = alignment.square_matrix(600, 600, 64)
+    flow, mask, color = nothing(64)
+    middle = (slice(150, 450), slice(150, 450))
+    for right in (0.0, 3 / 32):  # three pixels of the crop
+        flow[..., 0] = right
+        moved = paste_back(photo, matrix, 64, flow, mask, color)
+        repeated = alignment.to_unit(torch.from_numpy(alignment.crop_face(moved, matrix, 64))).numpy()
+        painted = paste_back(photo, matrix, 64, flow, mask + 1, repeated)
+        assert np.abs(painted[middle].astype(int) - moved[middle]).max() <= 2
+
+
 def test_the_grain_of_paint_moves_with_what_it_covers_and_strips_leave_no_trace(monkeypatch):
     photo = np.random.default_rng(0).normal(128, 6, (600, 600, 3)).clip(0, 255).astype(np.uint8)
     matrix = alignment.square_matrix(600, 600, 64)
