@@ -1,6 +1,6 @@
 """Train the editor or the recogniser.
 
-    accelerate launch train_accelerate.py --config configs/recognizer/1_small.yaml
+    accelerate launch train_accelerate.py --config configs/recognizer.yaml
     accelerate launch train_accelerate.py --config configs/editor.yaml --resume
 
 The same lines run on a CPU, on one GPU and on several. Two CPU processes start by
@@ -61,10 +61,12 @@ def train_stages(config: TrainConfig, *, resume: bool, max_steps: int | None, co
         if not resume and (read_record(folder) or checkpoint_folders(folder / CHECKPOINTS)):
             raise ConfigError(f"{folder} holds a run: --resume goes on with it; a new one needs another --output_dir.")
     published, minutes = None, 0.0
+    of_stage: dict[str, str] = {}  # what each stage has published, by its name
     with StopSignal() as stop:
-        for stage in stages:
-            if published is not None:
+        for stage, name in zip(stages, [stage["name"] for stage in config.stages] or [""], strict=True):
+            if published is not None and stage.init is None:
                 stage = dataclasses.replace(stage, init=str(published))
+            stage = dataclasses.replace(stage, teachers=[of_stage.get(teacher, teacher) for teacher in stage.teachers])
             folder = Path(stage.output_dir)
             done = read_record(folder)
             if not done.get("published") or done["config"]["steps"] < stage.steps:
@@ -72,6 +74,7 @@ def train_stages(config: TrainConfig, *, resume: bool, max_steps: int | None, co
                     return None
                 done = read_record(folder)
             published, minutes = folder / done["published"], minutes + done["minutes"]
+            of_stage[name] = str(published)
     return published
 
 

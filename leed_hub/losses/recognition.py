@@ -36,6 +36,21 @@ def expression_classification_loss(
     return total / row_weights.sum().clamp_min(1e-12)
 
 
+def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
+    """Ask for a teacher's scores instead of a label: what it takes for likely besides tells more than one category.
+
+    Source: Hinton et al. 2015, arXiv:1503.02531, at temperature 1. With teacher and student seeing one and the same
+    view, and strong views, as in Beyer et al. 2022, arXiv:2106.05237.
+
+    Args:
+        logits (Tensor): (B, K).
+        scores (Tensor): (B, K), each row sums to 1.
+    Returns:
+        Tensor: scalar >= 0, nats, mean over the rows of KL(scores || softmax(logits)).
+    """
+    return F.kl_div(F.log_softmax(logits, dim=1), scores, reduction="batchmean")
+
+
 def encoder_adversarial_loss(adversary_logits: Tensor) -> Tensor:
     """Ask the adversary's guess to be uniform: then the non-expression code tells nothing about the expression.
 

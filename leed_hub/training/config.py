@@ -177,8 +177,11 @@ class TrainConfig:
             AVX512-BF16 or AMX).
         save_half: store the weights of `best/` as float16; they are computed with in float32 all the same.
         log_every, evaluate_every, checkpoint_every: in steps.
-        stages: trainings one after the other, each from the weights that the one before publishes: a `name` and what is
-            different from the fields above. Without stages the config is one training.
+        teachers: recognition only: saved models' folders or Hub names, in a stage names of stages before it. The
+            classifier learns their mean score instead of the labels, see `distillation_loss`.
+        stages: trainings one after the other, each from the weights that the one before publishes, or by `init: []`
+            from nothing: a `name` and what is different from the fields above. Without stages the config is one
+            training.
     """
 
     task: Literal["editing", "recognition"]
@@ -190,6 +193,7 @@ class TrainConfig:
     card: dict[str, Any] = field(default_factory=dict)
     init: str | list[str] | None = None
     frozen: list[str] = field(default_factory=list)
+    teachers: list[str] = field(default_factory=list)
     seed: int = 0
     batch_size: Annotated[int, Field(ge=2)] = 32  # batch normalisation has no variance of one picture
     workers: NonNegativeInt = 0
@@ -217,6 +221,8 @@ class TrainConfig:
         CardFacts(**self.card)  # a card that cannot be written is better known before the training than after
         if self.optimizer not in list_optimizers():
             raise ConfigError(f"optimizer is a name of timm's, such as 'adamw' or 'muon'; got {self.optimizer!r}.")
+        if self.teachers and self.task != "recognition":
+            raise ConfigError("teachers are for recognition: an edit has no scores to learn.")
         settings = self.settings()
         if self.frozen:
             with torch.device("meta"):
@@ -255,10 +261,17 @@ class TrainConfig:
             changes = {name: value for name, value in stage.items() if name != "name"}
             if misplaced := {"task", "output_dir", "stages"} & changes.keys():
                 raise ConfigError(f"A stage cannot have {', '.join(sorted(misplaced))} of its own.")
-            if number > 1 and "init" in changes:
-                raise ConfigError("Only the first stage may start from other weights than those of the one before.")
+            if number > 1 and changes.get("init", []) != []:
+                raise ConfigError(
+                    "Only the first stage may start from other weights than those of the one before; `init: []` starts "
+                    "from nothing."
+                )
+            taught_by = changes.get("teachers", common["teachers"])
+            if unknown := [teacher for teacher in taught_by if teacher not in names[: number - 1]]:
+                raise ConfigError(f"A stage's teachers are names of stages before it; {unknown[0]!r} is none.")
             output_dir = f"{self.output_dir}/{number}_{stage['name']}"
             found.append(TrainConfig(**overlaid(common, changes) | {"output_dir": output_dir}))
+            common["init"] = None  # the first stage's alone
         return found
 
 

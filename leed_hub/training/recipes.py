@@ -3,7 +3,7 @@
 `train_accelerate.py` runs any `Recipe`; a recipe knows nothing of devices, optimizers or processes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,9 @@ class Recipe:
 def build_recipe(config: TrainConfig) -> Recipe:
     """The recipe a config asks for, its corpora read."""
     settings = config.settings()
-    builders: dict[str, Callable[..., Recipe]] = {"editing": editing_recipe, "recognition": recognition_recipe}
-    return builders[config.task](settings.model, settings.losses, settings.data)
+    if config.task == "editing":
+        return editing_recipe(settings.model, settings.losses, settings.data)
+    return recognition_recipe(settings.model, settings.losses, settings.data, config.teachers)
 
 
 def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData) -> Recipe:
@@ -175,8 +176,15 @@ def _warn_of_held_out_pictures(data: EditingData) -> None:
     warn_of_leakage(training, validation, by_person=False)
 
 
-def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData) -> Recipe:
-    """The disentangled recogniser on any mixture of labelled corpora."""
+def recognition_recipe(
+    config: ExpressionEncoderConfig, weights: RecognitionLosses, data: RecognitionData, teachers: Sequence[str] = ()
+) -> Recipe:
+    """The disentangled recogniser on any mixture of labelled corpora; taught by saved models, if any are named."""
+    taught_by = [ExpressionEncoderModel.from_pretrained(name) for name in teachers]
+    for name, teacher in zip(teachers, taught_by, strict=True):
+        for key in ("labels", "image_size", "channels", "template"):
+            if (its := getattr(teacher.config, key)) != (ours := getattr(config, key)):
+                raise ConfigError(f"The teacher {name} has {key} {its!r}, and this network {ours!r}.")
 
     def rows_of(entry: CorpusEntry) -> datasets.Dataset:
         return load_corpus(entry.corpus, entry.folder, entry.named_split, config=entry.config)
@@ -219,7 +227,7 @@ def recognition_recipe(config: ExpressionEncoderConfig, weights: RecognitionLoss
             balance=data.balance,
             mixup=data.mixup,
         ),
-        make_task=lambda network, discriminators: RecognitionTask(weights, network),
+        make_task=lambda network, discriminators: RecognitionTask(weights, network, taught_by),
         evaluate=evaluate,
         score=lambda scores: scores["accuracy"],
     )

@@ -1,15 +1,19 @@
 """The recognition task: classification, encoder-based adversary and optional reconstruction (arXiv:2008.07001)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from leed_hub.losses.recognition import (
     concordance_loss,
+    distillation_loss,
     encoder_adversarial_loss,
     expression_classification_loss,
 )
 from leed_hub.losses.reconstruction import weighted_l1
 from leed_hub.models.config import checked_config
+from leed_hub.models.expression_encoder import ExpressionEncoderModel
 
 
 @checked_config
@@ -31,10 +35,12 @@ class RecognitionTask:
     Args:
         losses: the weights.
         model: an `ExpressionEncoderModel`, perhaps wrapped for distributed training.
+        teachers: such models; where there are any, the classifier learns their mean score instead of the labels.
     """
 
-    def __init__(self, losses: RecognitionLosses, model):
+    def __init__(self, losses: RecognitionLosses, model, teachers: Sequence[ExpressionEncoderModel] = ()):
         self.losses, self.model = losses, model
+        self.teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
 
     def generator_losses(self, batch: dict[str, Tensor], step: int) -> tuple[dict[str, Tensor], None]:
         """All unweighted terms, their weighted sum `loss`, and `accuracy`.
@@ -55,7 +61,11 @@ class RecognitionTask:
             return loss.lerp(other, batch["other_share"])
 
         terms = {
-            "classification": classification(output.logits, w.label_smoothing),
+            "classification": (
+                distillation_loss(output.logits.float(), self._taught(batch["images"]))
+                if self.teachers
+                else classification(output.logits, w.label_smoothing)
+            ),
             "adversary": classification(output.adversary_logits),
             "confusion": encoder_adversarial_loss(output.confusion_logits.float()),
         }
@@ -72,3 +82,9 @@ class RecognitionTask:
         with torch.no_grad():
             terms["accuracy"] = (output.logits.argmax(1) == labels).float().mean()
         return terms, None  # the adversary learns in the same pass: there is no discriminators' step
+
+    @torch.no_grad()
+    def _taught(self, images: Tensor) -> Tensor:
+        """The teachers' mean score of each picture, (B, K)."""
+        logits = [teacher.to(images.device).recognize(images)[0].float() for teacher in self.teachers]
+        return torch.stack(logits).softmax(dim=2).mean(dim=0)

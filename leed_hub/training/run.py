@@ -96,11 +96,13 @@ def training_data(config: TrainConfig) -> dict[str, Any]:
 
     Returns:
         dict: `datasets`, `license_name` and `license_link` of `CardFacts`: the config's, and those of each corpus and
-            of the weights that the training starts from.
+            of the weights that the training starts from or is taught by.
     """
     own = CardFacts(**config.card)
     inits = [config.init] if isinstance(config.init, str) else config.init or []
-    sources = [own, *map(_corpus_facts, config.settings().data.corpora), *map(_init_facts, inits)]
+    saved = [_saved_facts(name, "start of the training") for name in inits]
+    saved += [_saved_facts(name, "teacher") for name in config.teachers]
+    sources = [own, *map(_corpus_facts, config.settings().data.corpora), *saved]
     datasets: list[dict] = []
     for entry in (entry for source in sources for entry in source.datasets):
         if not any(known["name"].startswith(entry["name"]) for known in datasets):
@@ -121,7 +123,7 @@ def _corpus_facts(entry: CorpusEntry) -> CardFacts:
     return CardFacts(datasets=[described | place], license_name=about.weights_terms, license_link=about.homepage)
 
 
-def _init_facts(name: str) -> CardFacts:
+def _saved_facts(name: str, role: str) -> CardFacts:
     """Those of a saved model; where it has no card of ours, or one that names no data, its origin is not recorded."""
     folder = Path(name).expanduser()
     try:
@@ -130,7 +132,7 @@ def _init_facts(name: str) -> CardFacts:
         facts = CardFacts()
     if facts.datasets:
         return facts
-    origin = {"name": f"the weights of {folder.name}", "license": "not recorded", "role": "start of the training"}
+    origin = {"name": f"the weights of {folder.name}", "license": "not recorded", "role": role}
     return CardFacts(
         datasets=[origin], license_name=facts.license_name or "not-recorded", license_link=facts.license_link
     )

@@ -80,3 +80,28 @@ def test_valence_and_arousal_are_learned_by_their_head_and_the_expression_branch
     terms, _ = recognition.generator_losses(batch() | {"valence_arousal": annotated}, 0)
     terms["valence_arousal"].backward()
     assert touched(recognition.model) == {"shared", "expression_branch", "affect"}
+
+
+def test_teachers_take_the_labels_place_for_the_classifier_alone():
+    teachers = [task(RecognitionLosses()).model for _ in range(2)]
+    with torch.no_grad():
+        teachers[1].classifier[-1].bias += torch.linspace(-1, 1, 7)
+    images = batch()["images"]
+    taught = RecognitionTask(RecognitionLosses(), task(RecognitionLosses()).model, teachers)
+    taught.model.eval()
+    mean = sum(teacher.recognize(images)[0].softmax(1) for teacher in teachers) / 2
+    own = taught.model.recognize(images)[0].log_softmax(1)
+    expected = (mean * (mean.log() - own)).sum(1).mean()
+    terms, _ = taught.generator_losses(batch(), 0)
+    assert expected > 0.01 and torch.isclose(terms["classification"], expected, atol=1e-6)
+    by_labels, _ = RecognitionTask(RecognitionLosses(), taught.model).generator_losses(batch(), 0)
+    assert torch.equal(terms["adversary"], by_labels["adversary"])
+    terms["loss"].backward()
+    assert touched(taught.model) and not any(touched(teacher) for teacher in teachers)
+
+
+def test_who_is_its_own_teacher_has_nothing_to_learn():
+    recognition = task(RecognitionLosses())
+    recognition.model.eval()
+    taught = RecognitionTask(RecognitionLosses(), recognition.model, [task(RecognitionLosses()).model])
+    assert taught.generator_losses(batch(), 0)[0]["classification"].abs() < 1e-6

@@ -67,6 +67,40 @@ def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
     return load_file(run / "checkpoints" / f"step_{step:08d}" / "process_0.safetensors")
 
 
+def test_a_stage_starts_from_nothing_where_it_says_so_and_is_taught_by_stages_before_it(train, tmp_path, monkeypatch):
+    stages = [
+        {"name": "first", "seed": 1},
+        {"name": "second", "init": []},
+        {"name": "distilled", "teachers": ["first", "second"]},
+    ]
+    taught, init = [], RecognitionTask.__init__
+
+    def remembering(task, losses, model, teachers):
+        taught.append(teachers)
+        init(task, losses, model, teachers)
+
+    monkeypatch.setattr(RecognitionTask, "__init__", remembering)
+    published = train(RECOGNITION | {"steps": 1, "warmup_steps": 1, "stages": stages})
+    first, second, distilled = (tmp_path / "run" / name for name in ("1_first", "2_second", "3_distilled"))
+    assert published == distilled / "best"
+    train(RECOGNITION | {"steps": 1, "warmup_steps": 1, "output_dir": str(tmp_path / "alone")})
+    alone, fresh = (load_file(folder / "best" / "model.safetensors") for folder in (tmp_path / "alone", second))
+    assert all(torch.equal(alone[name], fresh[name]) for name in alone)  # nothing of the first stage is in the second
+    assert [len(teachers) for teachers in taught[:3]] == [0, 0, 2]
+    for folder, teacher in zip((first, second), taught[2], strict=True):
+        saved = load_file(folder / "best" / "model.safetensors")
+        assert all(torch.equal(saved[name], value) for name, value in teacher.state_dict().items() if name in saved)
+    assert json.loads((distilled / "run.json").read_text())["config"]["init"] == str(second / "best")
+
+
+def test_a_teacher_of_other_labels_is_refused(train, tmp_path):
+    train(RECOGNITION | {"steps": 1})
+    teacher = str(tmp_path / "run" / "best")
+    with pytest.raises(ConfigError, match=r"best has labels .* and this network \('neutral', 'happiness'\)"):
+        other = RECOGNITION | {"model": RECOGNITION["model"] | {"labels": ["neutral", "happiness"]}}
+        train(other | {"steps": 1, "teachers": [teacher], "output_dir": str(tmp_path / "other")})
+
+
 @pytest.mark.parametrize("config", [RECOGNITION | {"optimizer": "muon"}, EDITING | {"optimizer": "lamb"}])
 def test_a_run_resumed_again_and_again_is_the_run_without_a_pause(train, tmp_path, config):
     losses = {"losses": {"r1": 0.1}} if config["task"] == "editing" else {}

@@ -137,6 +137,8 @@ def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(script, 
         ([{"name": "../up"}], "of letters, digits"),
         ([{"name": "a"}, {"name": "b", "init": "weights"}], "first stage"),
         ([{"name": "a"}, {"name": "b", "losses": {"pixel": 1}}], "pixel"),
+        ([{"name": "a"}, {"name": "b", "teachers": ["a"]}], "teachers are for recognition"),
+        ([{"name": "a", "teachers": ["b"]}, {"name": "b"}], "'b' is none"),
     ],
 )
 def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tmp_path):
