@@ -48,10 +48,10 @@ def paste_back(
     mask = mask * border_fade(mask.shape[0], margin)
     color = cv2.resize((color.astype(np.float32) + 1) * 127.5, (size, size))
     region = photo[top:bottom, left:right]
-    if (region == region[..., :1]).all():  # a photograph without colours gets none
+    if all((part == part[..., :1]).all() for part in (region[::16, ::16], region)):  # one without colours gets none
         color = np.repeat(color.mean(axis=2, keepdims=True), 3, axis=2)
     coarse, likeness = _covered(crop_face(photo, matrix, size), flow[: flow.shape[1]], color)
-    paint = np.dstack([color - likeness[..., None] * coarse, likeness])
+    color = color - likeness[..., None] * coarse
     noise = _noise_limit(region)
     from_crop = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     columns, rows = (np.arange(*ends, dtype=np.float32) for ends in ((left, right), (0, STRIP_ROWS + 2 * GRAIN_REACH)))
@@ -74,8 +74,8 @@ def paste_back(
             part = slice(int(colored[0]), int(colored[-1]) + 1)
             warped = laid[:, part].astype(np.float32)
             # Paint is no finer than the crop: it takes on the detail of what it covers if like it, else its grain.
-            painted, likeness = np.split(lay(paint, columns=part), [3], axis=2)
-            painted += likeness * warped + (1 - likeness) * _grain(warped).clip(-noise, noise)
+            grain, alike = _grain(warped).clip(-noise, noise), lay(likeness, columns=part)
+            painted = lay(color, columns=part) + cv2.blendLinear(warped, grain, alike, 1 - alike)
             share = alpha[:, part].clip(0, 1)
             laid[:, part] = np.rint(cv2.blendLinear(warped, painted, 1 - share, share)).clip(0, 255)
         edited[first:last, left:right] = laid[first - upper : last - upper]
