@@ -103,7 +103,12 @@ class RecognizerEvaluation(CorpusEvaluation):
         if numbers.get("detector", "none") != "none":
             views += f", faces found by {numbers['detector']} (none in {numbers['n_not_found']}, taken whole)"
         lacking = ", ".join(numbers.get("classes_lacking", ())) or "none"
-        return super().card_rows(numbers | {"reading": views, "lacking": lacking})
+        rows = super().card_rows(numbers | {"reading": views, "lacking": lacking})
+        if numbers.get("views") != 2:
+            return rows
+        # Beside the numbers of one view, not in their place; codes are read from one view in any case.
+        mirrored = {name for entry in cls.card if "{reading}" in entry.protocol for name in entry.names}
+        return [row | {"name": f"{row['name']}, mirrored"} if row["name"] in mirrored else row for row in rows]
 
 
 def whole_crop(picture: Image.Image, size: int) -> Image.Image:

@@ -78,7 +78,7 @@ def test_the_command_saves_the_temperature_and_fills_the_card(load_corpus, saved
 
     assert run("robustness", "--model", str(saved), "--card").exit_code == 0
     names = {entry["name"]: entry["protocol"] for entry in CardFacts.read(saved).metrics}
-    assert "mirror image" in names["expected_calibration_error_after"] and "one view" in names["drop_blur"]
+    assert "mirror image" in names["expected_calibration_error_after, mirrored"] and "one view" in names["drop_blur"]
 
     refused = run("calibration", "--save")
     assert refused.exit_code == 2 and "--model" in refused.stderr
