@@ -11,6 +11,8 @@ STRIP_ROWS = 64  # a face that fills a large photograph is pasted back in strips
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 SAME_COLOR = 12  # of 255; where the paint is nearer to the photograph it covers, it takes on most of its detail
+ONE_TONE = 2  # of 255; how far colours stray from a curve over brightness: 0 in grey, 3 in the most faded face seen
+TONE_STEP = 16  # pixels; of these, one in each direction is looked at
 LEAST_COLOR = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -48,8 +50,7 @@ def paste_back(
     mask = mask * border_fade(mask.shape[0], margin)
     color = cv2.resize((color.astype(np.float32) + 1) * 127.5, (size, size))
     region = photo[top:bottom, left:right]
-    if all((part == part[..., :1]).all() for part in (region[::16, ::16], region)):  # one without colours gets none
-        color = np.repeat(color.mean(axis=2, keepdims=True), 3, axis=2)
+    color = _in_tone_of(region, color)
     coarse, likeness = _covered(crop_face(photo, matrix, size), flow[: flow.shape[1]], color)
     color = color - likeness[..., None] * coarse
     noise = _noise_limit(region)
@@ -93,6 +94,21 @@ def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice
     size = columns.stop - columns.start, height
     field = field.astype(np.float32)
     return cv2.warpAffine(field, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _in_tone_of(region: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """The paint (c, c, 3) in 0..255 in the tone of a photograph that has but one, such as grey or sepia."""
+    sample = region[::TONE_STEP, ::TONE_STEP].reshape(-1, 3).astype(np.float32)
+    grey = sample.mean(axis=1, keepdims=True)
+
+    def curve(grey: np.ndarray) -> np.ndarray:
+        return (grey / 255) ** np.arange(4, dtype=np.float32)
+
+    tint = np.linalg.lstsq(curve(grey), sample - grey)[0]  # (4, 3)
+    if (sample - grey - curve(grey) @ tint).std(axis=0).max() > ONE_TONE:
+        return color
+    painted = color.mean(axis=2, keepdims=True)
+    return painted + curve(painted.clip(grey.min(), grey.max())) @ tint
 
 
 def _covered(crop: np.ndarray, flow: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

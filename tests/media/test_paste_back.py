@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,3 +170,25 @@ def test_the_fields_may_be_coarser_than_the_crop():
     coarse = paste_back(photo, matrix, 64, flow, mask, color)
     middle = (slice(120, 180), slice(120, 180))
     assert np.abs(fine[middle].astype(int) - coarse[middle]).max() <= 1
+
+
+@pytest.mark.parametrize("gain", [(1.0, 1.0, 1.0), (1.0, 0.85, 0.65), (0.8, 0.95, 1.0)])
+def test_a_photograph_of_one_tone_is_painted_in_that_tone(gain):
+    grey = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 10).astype(float).mean(axis=2, keepdims=True)
+    noise = np.random.default_rng(0).normal(0, 2, (600, 600, 3)) * (gain != (1.0, 1.0, 1.0))  # as JPEG leaves it
+    photo = np.rint(grey * gain + noise).clip(0, 255).astype(np.uint8)
+    flow, mask, color = nothing(64)
+    red = color + np.array([0.6, -0.6, -0.6])
+    painted = paste_back(photo, alignment.square_matrix(600, 600, 64), 64, flow, mask + 1, red)[200:400, 200:400]
+    level = 127.5 * 0.8  # what red paint has in the mean
+    expected = level * 3 * np.array(gain) / sum(gain)
+    assert np.abs(painted.mean(axis=(0, 1)) - expected).max() < 4
+    assert (painted == painted[..., :1]).all() == (gain == (1.0, 1.0, 1.0))
+
+
+def test_a_photograph_in_colour_is_painted_in_colour():
+    photo = cv2.GaussianBlur(noise_photo(600, 600), (0, 0), 10)
+    flow, mask, color = nothing(64)
+    red = color + np.array([0.6, -0.6, -0.6])
+    painted = paste_back(photo, alignment.square_matrix(600, 600, 64), 64, flow, mask + 1, red)[200:400, 200:400]
+    assert np.abs(painted.mean(axis=(0, 1)) - 127.5 * np.array([1.6, 0.4, 0.4])).max() < 4
