@@ -34,6 +34,7 @@ from leed_hub.training.recognition import RecognitionLosses, RecognitionTask
 
 VALIDATION_TRIPLETS = 160  # held-out triplets by which checkpoints are chosen
 DISENTANGLING_BATCHES = 100  # of 32 indices, some 14,000 faces
+DISENTANGLING_DRAWS = 8  # of a picture at most, where there are few
 
 
 @dataclass(kw_only=True)
@@ -146,7 +147,8 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
     def finish(network: LEEDModel) -> LEEDModel:
         assert data.disentangle is not None
         generator = torch.Generator().manual_seed(0)
-        draws = (torch.randint(len(pairs), (32,), generator=generator) for _ in range(DISENTANGLING_BATCHES))
+        count = min(DISENTANGLING_BATCHES, 1 + DISENTANGLING_DRAWS * len(pairs) // 32)
+        draws = (torch.randint(len(pairs), (32,), generator=generator) for _ in range(count))
         batches = (pairs.batch(indices, generator, torch.device("cpu")) for indices in draws)
         return disentangle_codes(network, batches, identity_dim=data.disentangle.identity_dim)
 
