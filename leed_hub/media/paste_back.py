@@ -12,7 +12,7 @@ GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 SAME_COLOR = 12  # of 255; where the paint is nearer to the photograph it covers, it takes on most of its detail
 ONE_TONE = 2  # of 255; how far colours stray from a curve over brightness: 0 in grey, 3 in the most faded face seen
-TONE_STEP = 16  # pixels; of these, one in each direction is looked at
+TONE_STEP = 32  # pixels; of these, one in each direction is looked at
 LEAST_COLOR = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -75,7 +75,7 @@ def paste_back(
             part = slice(int(colored[0]), int(colored[-1]) + 1)
             warped = laid[:, part].astype(np.float32)
             # Paint is no finer than the crop: it takes on the detail of what it covers if like it, else its grain.
-            grain, alike = _grain(warped).clip(-noise, noise), lay(likeness, columns=part)
+            grain, alike = _grain(warped).clip(-noise, noise), lay(likeness, columns=part, flags=cv2.INTER_LINEAR)
             painted = lay(color, columns=part) + cv2.blendLinear(warped, grain, alike, 1 - alike)
             share = alpha[:, part].clip(0, 1)
             laid[:, part] = np.rint(cv2.blendLinear(warped, painted, 1 - share, share)).clip(0, 255)
@@ -83,7 +83,9 @@ def paste_back(
     return edited
 
 
-def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice, height: int) -> np.ndarray:
+def _lay(
+    field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice, height: int, flags: int = cv2.INTER_CUBIC
+) -> np.ndarray:
     """A field over the crop, (n or more, n[, C]), sampled at some columns of a strip's pixels: (height, width[, C]).
 
     Outside the field it is as on its border.
@@ -93,7 +95,7 @@ def _lay(field: np.ndarray, to_strip: np.ndarray, crop_size: int, columns: slice
     matrix = (to_strip @ own_pixels)[:2] - [[0, 0, columns.start], [0, 0, 0]]
     size = columns.stop - columns.start, height
     field = field.astype(np.float32)
-    return cv2.warpAffine(field, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(field, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _in_tone_of(region: np.ndarray, color: np.ndarray) -> np.ndarray:
