@@ -12,7 +12,7 @@ GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 SAME_COLOR = 12  # of 255; where the paint is nearer to the photograph it covers, it takes on most of its detail
 ONE_TONE = 2  # of 255; how far colours stray from a curve over brightness: 0 in grey, 3 in the most faded face seen
-TONE_STEP = 32  # pixels; of these, one in each direction is looked at
+TONE_SAMPLES = 32  # pixels a side that tell it
 LEAST_COLOR = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
 # border and moves by up to 0.1 of the side, which over this distance neither folds nor tears the neck.
@@ -100,7 +100,8 @@ def _lay(
 
 def _in_tone_of(region: np.ndarray, color: np.ndarray) -> np.ndarray:
     """The paint (c, c, 3) in 0..255 in the tone of a photograph that has but one, such as grey or sepia."""
-    sample = region[::TONE_STEP, ::TONE_STEP].reshape(-1, 3).astype(np.float32)
+    step = max(1, min(region.shape[:2]) // TONE_SAMPLES)
+    sample = region[::step, ::step].reshape(-1, 3).astype(np.float32)
     grey = sample.mean(axis=1, keepdims=True)
 
     def curve(grey: np.ndarray) -> np.ndarray:
