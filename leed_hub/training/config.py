@@ -266,11 +266,10 @@ class TrainConfig:
                     "Only the first stage may start from other weights than those of the one before; `init: []` starts "
                     "from nothing."
                 )
-            taught_by = changes.get("teachers", common["teachers"])
-            if unknown := [teacher for teacher in taught_by if teacher not in names[: number - 1]]:
-                raise ConfigError(f"A stage's teachers are names of stages before it; {unknown[0]!r} is none.")
             output_dir = f"{self.output_dir}/{number}_{stage['name']}"
             found.append(TrainConfig(**overlaid(common, changes) | {"output_dir": output_dir}))
+            if unknown := [teacher for teacher in found[-1].teachers if teacher not in names[: number - 1]]:
+                raise ConfigError(f"A stage's teachers are names of stages before it; {unknown[0]!r} is none.")
             common["init"] = None  # the first stage's alone
         return found
 

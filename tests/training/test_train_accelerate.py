@@ -138,7 +138,6 @@ def test_stages_go_on_from_one_another_and_a_cut_off_run_from_its_stage(script, 
         ([{"name": "a"}, {"name": "b", "init": "weights"}], "first stage"),
         ([{"name": "a"}, {"name": "b", "losses": {"pixel": 1}}], "pixel"),
         ([{"name": "a"}, {"name": "b", "teachers": ["a"]}], "teachers are for recognition"),
-        ([{"name": "a", "teachers": ["b"]}, {"name": "b"}], "'b' is none"),
     ],
 )
 def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tmp_path):
@@ -185,6 +184,15 @@ def test_a_stage_that_cannot_be_is_known_before_the_training(stages, culprit, tm
 def test_whatever_is_misspelt_is_known_before_any_corpus_is_read(config, change, culprit, tmp_path):
     with pytest.raises(LeedHubError, match=culprit):
         read_config(write_config(tmp_path, config | change))
+
+
+@pytest.mark.parametrize(
+    ("teachers", "culprit"), [(["b"], "'b' is none"), (["a"], "'a' is none"), ("b", "^teachers should be a valid list")]
+)
+def test_only_stages_before_it_teach_a_stage(teachers, culprit, tmp_path):
+    stages = [{"name": "a", "teachers": teachers}, {"name": "b"}]
+    with pytest.raises(ConfigError, match=culprit):
+        read_config(write_config(tmp_path, RECOGNITION | {"stages": stages}))
 
 
 def test_a_part_that_is_not_there_cannot_stand_still():
