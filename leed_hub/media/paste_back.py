@@ -11,9 +11,9 @@ STRIP_ROWS = 64  # a face that fills a large photograph is pasted back in strips
 GRAIN_SIZE = 1.5  # pixels; what is finer counts as grain
 GRAIN_REACH = round(4 * GRAIN_SIZE)  # as far as the blur that tells it looks
 SAME_COLOR = 12  # of 255; where the paint is nearer to the photograph it covers, it takes on most of its detail
-ONE_TONE = (
-    2  # of 255; how far colours stray from a curve over brightness: 0 in grey, 2.9 at least in 480 faces in colour
-)
+# Of 255; how far colours stray from a curve over brightness: 0 in grey, under 2 in toned prints, 2.9 and more in 779
+# photographs and renders in colour.
+ONE_TONE = 2
 TONE_SAMPLES = 32  # pixels a side that tell it
 LEAST_COLOR = 1 / 512  # of a mask; half a grey level at most
 # How far below the crop an edit still moves the photograph, a share of the crop's side. A chin lies on the crop's lower
