@@ -120,6 +120,8 @@ class RecognitionData:
     Attributes:
         corpora: pictures are face crops unless an entry names a detector.
         validation: such an entry, to choose the best checkpoint on.
+        chosen_by: by which of its numbers; the log-likelihood is that at the temperature which fits best, and wavers
+            less from sample to sample than the accuracy.
         balance, mixup: how far rare categories are drawn more often and pictures are blended, see `LabelledFaces`.
         store: a folder for the corpora's crops, which the next start finds there; by default one of the cache.
         pretrained: start a timm backbone from its published weights.
@@ -127,6 +129,7 @@ class RecognitionData:
 
     corpora: Entries
     validation: Entry
+    chosen_by: Literal["accuracy", "log_likelihood"] = "accuracy"
     balance: NonNegativeFloat = 0.0
     mixup: NonNegativeFloat = 0.0
     store: str | None = None

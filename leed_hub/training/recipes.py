@@ -21,6 +21,7 @@ from leed_hub.data.tables import RENDERED_SPLITS, joined, kept_rows, photograph_
 from leed_hub.errors import ConfigError
 from leed_hub.faces.alignment import to_bytes, to_unit
 from leed_hub.faces.detectors import build_detector
+from leed_hub.metrics.calibration import fit_temperature
 from leed_hub.metrics.editing import EditingMetrics
 from leed_hub.metrics.recognition import recognition_scores
 from leed_hub.models.discriminators import EditingDiscriminators
@@ -213,8 +214,11 @@ def recognition_recipe(
 
     def evaluate(network: ExpressionEncoderModel, device: torch.device) -> dict[str, float]:
         logits = [network.recognize(to_unit(part).to(device))[0].float().cpu() for part in validation_images.split(256)]
-        scores = recognition_scores(torch.cat(logits), validation_labels, config.labels)
-        return {name: scores[name] for name in ("accuracy", "macro_f1")}
+        scored = torch.cat(logits)
+        scores = recognition_scores(scored, validation_labels, config.labels)
+        calibrated = scored / fit_temperature(scored, validation_labels)
+        likelihood = -nn.functional.cross_entropy(calibrated, validation_labels).item()
+        return {name: scores[name] for name in ("accuracy", "macro_f1")} | {"log_likelihood": likelihood}
 
     network = ExpressionEncoderModel(config)
     if data.pretrained:
@@ -231,5 +235,5 @@ def recognition_recipe(
         ),
         make_task=lambda network, discriminators: RecognitionTask(weights, network, taught_by),
         evaluate=evaluate,
-        score=lambda scores: scores["accuracy"],
+        score=lambda scores: scores[data.chosen_by],
     )
