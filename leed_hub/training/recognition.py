@@ -22,8 +22,8 @@ from leed_hub.models.expression_encoder import ExpressionEncoderModel
 class RecognitionLosses:
     """Weights of L = L_cls + beta1 * L_rec + beta2 * L_adv; the paper finds beta1 = 0 best.
 
-    Not the paper's: `distillation`, the teachers' share of L_cls where a config names any, beside the labels' (Hinton et
-    al. 2015, arXiv:1503.02531), and `teachers_smoothing`, the label smoothing that these were trained with, which is
+    Not the paper's: `distillation`, the teachers' share of L_cls where a config names any, beside the labels' (Hinton
+    et al. 2015, arXiv:1503.02531), and `teachers_smoothing`, the label smoothing that these were trained with, which is
     taken off their scores; `valence_arousal`, which weighs the concordance of the optional head of that name.
     """
 
@@ -41,7 +41,7 @@ class RecognitionTask:
     Args:
         losses: the weights.
         model: an `ExpressionEncoderModel`, perhaps wrapped for distributed training.
-        teachers: such models; where there are any, the classifier learns their mean score beside or instead of the labels.
+        teachers: such models; where there are any, the classifier learns their mean score beside the labels or instead.
     """
 
     def __init__(self, losses: RecognitionLosses, model, teachers: Sequence[ExpressionEncoderModel] = ()):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate.state import AcceleratorState, GradientState
 
 import leed_hub.training.recipes
@@ -146,6 +147,22 @@ def test_validation_is_another_split_and_its_accuracy_is_the_score(make, detecto
     with torch.inference_mode():
         right = made.model(images).logits.argmax(dim=1) == wanted.labels
     assert numbers["accuracy"] == pytest.approx(right.float().mean().item())
+
+
+def test_the_likelihood_that_chooses_is_that_at_the_best_temperature(make, detector):
+    make("fer2013")
+    made = recipe({"corpora": [entry("fer2013", "train")], "chosen_by": "log_likelihood"})
+    model = made.model.eval()
+    with torch.no_grad():
+        model.classifier[-1].weight *= 30  # an untrained network that is sure
+    numbers = made.evaluate(model, torch.device("cpu"))
+    assert made.score(numbers) == numbers["log_likelihood"]
+    judge = recipe({"corpora": [entry("fer2013", "test_public")]}).feed
+    with torch.inference_mode():
+        logits = model(judge.images[torch.arange(7)].float() / 127.5 - 1).logits
+    by_temperature = [-F.cross_entropy(logits / t, judge.labels).item() for t in torch.logspace(-1, 1.3, 400)]
+    assert max(by_temperature) > -F.cross_entropy(logits, judge.labels).item() + 0.01
+    assert numbers["log_likelihood"] == pytest.approx(max(by_temperature), abs=1e-3)
 
 
 def test_a_reconstruction_needs_its_decoder_and_a_misspelt_key_is_named():

@@ -100,6 +100,45 @@ def test_teachers_take_the_labels_place_for_the_classifier_alone():
     assert touched(taught.model) and not any(touched(teacher) for teacher in teachers)
 
 
+def test_labels_count_beside_the_teachers_by_what_these_leave():
+    teacher, student = (task(RecognitionLosses()).model.eval() for _ in range(2))
+
+    def classification(teachers, **weights):
+        losses = RecognitionLosses(label_smoothing=0.0, **weights)
+        return RecognitionTask(losses, student, teachers).generator_losses(batch(), 0)[0]["classification"]
+
+    by_labels, by_teacher = classification([]), classification([teacher])
+    assert not torch.isclose(by_labels, by_teacher)
+    assert torch.isclose(classification([teacher], distillation=0.75), 0.75 * by_teacher + 0.25 * by_labels)
+    assert torch.equal(classification([], distillation=0.75), by_labels)
+
+
+def test_the_teachers_scores_are_freed_of_their_label_smoothing():
+    teacher = task(RecognitionLosses()).model.eval()
+    with torch.no_grad():
+        teacher.classifier[-1].weight *= 20
+    losses = RecognitionLosses(teachers_smoothing=0.1)
+    images = batch()["images"]
+    true = teacher.recognize(images)[0].softmax(1)
+    smoothed = 0.9 * true + 0.1 / true.shape[1]
+
+    class Smoothed(torch.nn.Module):
+        def recognize(self, images):
+            return smoothed.log(), None
+
+    assert torch.allclose(RecognitionTask(losses, teacher, [Smoothed()])._taught(images), true, atol=1e-6)
+
+
+def test_scores_below_what_smoothing_leaves_count_as_none():
+    class Certain(torch.nn.Module):
+        def recognize(self, images):
+            return torch.tensor([[0.0, 20.0, 0.0]]).expand(len(images), 3), None
+
+    network = task(RecognitionLosses()).model
+    taught = RecognitionTask(RecognitionLosses(teachers_smoothing=0.1), network, [Certain()])._taught(torch.zeros(2, 1))
+    assert taught.tolist() == [[0.0, 1.0, 0.0]] * 2
+
+
 def test_who_is_its_own_teacher_has_nothing_to_learn():
     recognition = task(RecognitionLosses())
     recognition.model.eval()
