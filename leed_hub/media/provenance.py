@@ -59,7 +59,7 @@ def edited_bytes(image: Image.Image, image_format: str, *, software: str) -> byt
 
         information = PngInfo()
         information.add_itxt("XML:com.adobe.xmp", xmp)
-        options = {"pnginfo": information}
+        options = {"pnginfo": information, "compress_level": 1}  # 6, the default, takes 24 MP 2.7 times as long
     elif image_format == "JPEG":
         options = {"xmp": xmp.encode(), "quality": 95, "subsampling": "4:4:4"}
     else:
