@@ -62,6 +62,7 @@ CONSENT = "I may use these pictures: they show me, or people who agreed. The res
 KEPT_S = 600  # pictures are deleted after that
 TIDY_S = 5
 VISITORS = 256  # who may wait at once, and whose photos are remembered: more would fill the memory
+AT_ONCE = 2  # whole pictures, or whole videos: who sends one large file after the other then holds nobody up
 GONE = "Choose a photo to begin. Photos are deleted after ten minutes; choose yours again to go on."
 MISFIT = "This does not fit: files must be uploaded, and values be of the kind that the page shows."
 OWN = "own"  # the visitor's own expression, of a reference picture or a saved one
@@ -519,11 +520,13 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
             (video, save_moving(".mp4")),
             (keep, save_expression),
         ):
-            button.click(saver(made), controls, [file, note], api_visibility="private", show_progress_on=[button])
+            saved = {"api_visibility": "private", "show_progress_on": [button], "concurrency_limit": AT_ONCE}
+            button.click(saver(made), controls, [file, note], **saved)
         api = gr.Button(visible=False)
         asked = [photo, reference, strength, consent, face, expression, mouth, eyes]
-        api.click(edit, asked, [file, note], api_name="edit")
-        api.click(neutralize, [photo, consent, face], [file, note], api_name="neutralize")
+        api.click(edit, asked, [file, note], api_name="edit", concurrency_limit=AT_ONCE)
+        one = [photo, consent, face]
+        api.click(neutralize, one, [file, note], api_name="neutralize", concurrency_limit=AT_ONCE)
     demo.load(example, wanted, [portrait, result, note], **quiet)
     return consent
 
@@ -644,9 +647,10 @@ def video_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
         reference.upload(lambda: OWN, None, expression, show_progress="hidden", api_visibility="private")
         # A trial need not wait for another visitor's whole video.
         on_trial = trial.click(on_page, [gr.State(TRIAL_S), *wanted], [result, note], concurrency_id="trial", **shown)
-        on_whole = whole.click(on_page, [gr.State(None), *wanted], [result, note], **shown)
+        on_whole = whole.click(on_page, [gr.State(None), *wanted], [result, note], concurrency_limit=AT_ONCE, **shown)
         cancel.click(on_cancel, None, note, cancels=[on_trial, on_whole], queue=False, api_visibility="private")
-        gr.Button(visible=False).click(edit_video, wanted, [result, note], api_name="edit_video")
+        api = gr.Button(visible=False)
+        api.click(edit_video, wanted, [result, note], api_name="edit_video", concurrency_limit=AT_ONCE)
     demo.unload(jobs.cancel)
     return consent
 
@@ -949,8 +953,9 @@ def read_tab(recognizer: ExpressionRecognizer, demo: gr.Blocks) -> None:
         with gr.Group(visible=False):  # what clients get
             faces = gr.JSON(label="Faces")
             video, file, plot = FaceFile(label="Video"), gr.File(label="Table"), gr.Image(label="Plot", type="filepath")
-            gr.Button().click(read, files, [faces, file, note], api_name="read")
-            gr.Button().click(read_video, video, [file, plot, note], api_name="read_video")
+            api = gr.Button()
+            api.click(read, files, [faces, file, note], api_name="read", concurrency_limit=AT_ONCE)
+            api.click(read_video, video, [file, plot, note], api_name="read_video", concurrency_limit=AT_ONCE)
     demo.unload(jobs.cancel)
 
 

@@ -389,6 +389,39 @@ def test_where_too_many_wait_the_next_ones_are_told_and_the_others_answered(phot
     assert 0 < len(refused) < len(errors) and all("Queue is full" in text for text in refused)
 
 
+@pytest.mark.parametrize("endpoint", ["edit", "neutralize"])
+def test_who_sends_one_large_picture_after_the_other_holds_nobody_up(endpoint, photographs, tmp_path, monkeypatch):
+    goes_on, edit = threading.Event(), ExpressionEditor.__call__
+
+    def slowly(editor, photo, *arguments, **options):
+        if Path(photo).stem == "large":
+            goes_on.wait(120)
+        return edit(editor, photo, *arguments, **options)
+
+    monkeypatch.setattr(ExpressionEditor, "__call__", slowly)
+    large = tmp_path / "large.png"
+    large.write_bytes(photographs[0].read_bytes())
+    demo = build_demo(ExpressionEditor.from_pretrained(), ExpressionRecognizer.from_pretrained()).queue()
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+
+    def asked(path: Path):
+        picture = handle_file(str(path))
+        given = [picture, None, 1.0, True, "largest", "smile"] if endpoint == "edit" else [picture, True]
+        return Client(address, verbose=False).submit(*given, api_name=f"/{endpoint}")
+
+    try:
+        first = asked(large)
+        for path in photographs:
+            file, _ = asked(path).result(timeout=60)
+            assert Path(file).stem == f"{path.stem}_edited"
+        assert not first.done()
+        goes_on.set()
+        assert Path(first.result(timeout=60)[0]).stem == "large_edited"
+    finally:
+        goes_on.set()
+        demo.close()
+
+
 @pytest.mark.slow
 def test_uploads_go_when_the_page_ends_or_at_the_latest_when_the_next_one_starts(tmp_path):
     script = """
