@@ -1,5 +1,6 @@
 """What an installed leed_hub needs and holds."""
 
+import email
 import re
 import subprocess
 import sys
@@ -136,6 +137,15 @@ def wheel(tmp_path_factory) -> Path:
     with zipfile.ZipFile(built) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
+
+
+@pytest.mark.slow
+def test_wheel_names_the_papers(wheel):
+    (described,) = wheel.glob("*.dist-info/METADATA")
+    urls = email.message_from_string(described.read_text()).get_all("Project-URL")
+    assert {url.rpartition("/")[2] for url in urls} == {"2007.08971", "2008.07001"}
+    readme = (ROOT / "README.md").read_text()
+    assert all(url.rpartition(", ")[2] in readme for url in urls)
 
 
 @pytest.mark.slow
