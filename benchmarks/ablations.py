@@ -2,6 +2,7 @@
 
     python benchmarks/ablations.py editing                 # trains and measures what has no result yet
     python benchmarks/ablations.py recognition --report    # only rewrites the table from the results at hand
+    python benchmarks/ablations.py recognition --file configs/ablations/adversary.yaml    # another sweep of the task
 
 A training that was cut off goes on where it stopped, and a run that has its `result.json` is not made again. Seeds are
 the outer loop, so a sweep that is stopped early has measured all variants alike.
@@ -121,13 +122,14 @@ def main(
     file: Annotated[Path | None, typer.Option(help="Base and variants; configs/ablations/TASK.yaml.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Train nothing.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Where results go; benchmarks/ablations_TASK.json.")
+        Path | None, typer.Option("--json", help="Where results go; benchmarks/ablations_NAME.json, by the file.")
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Its table is rewritten; the task's document.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Its table NAME is rewritten; the task's document.")] = None,
 ) -> None:
     """Train and measure every variant with every seed, or report what was measured."""
     sweep = SWEEPS[task]
-    settings = yaml.safe_load((file or ROOT / f"configs/ablations/{task}.yaml").read_text())
+    file = file or ROOT / f"configs/ablations/{task}.yaml"
+    settings = yaml.safe_load(file.read_text())
     runs: dict[str, list[dict]] = {name: [] for name in settings["variants"]}
     for seed in settings["seeds"]:
         for name, changes in settings["variants"].items():
@@ -140,8 +142,9 @@ def main(
                 runs[name].append(json.loads(result.read_text()))
     if report:
         results = {name: summary(measured, sweep.columns) for name, measured in runs.items() if measured}
-        (json_file or ROOT / f"benchmarks/ablations_{task}.json").write_text(json.dumps(results, indent=2) + "\n")
-        write_into(page or sweep.page, table(results, sweep.columns))
+        json_file = json_file or ROOT / f"benchmarks/ablations_{file.stem}.json"
+        json_file.write_text(json.dumps(results, indent=2) + "\n")
+        write_into(page or sweep.page, file.stem, table(results, sweep.columns))
         print(table(results, sweep.columns))
 
 

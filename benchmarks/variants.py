@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- ablations -->", "<!-- end of ablations -->"
 
 
 def resolve(base: dict, name: str, changes: dict) -> dict:
@@ -48,8 +47,9 @@ def markdown(heading: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_into(page: Path, table: str) -> None:
-    """Put a table between the page's two ablation marks."""
+def write_into(page: Path, name: str, table: str) -> None:
+    """Put a table between the page's two marks of that name."""
     text = page.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    begin = f"<!-- {name} -->"
+    start, end = text.index(begin) + len(begin), text.index(f"<!-- end of {name} -->")
     page.write_text(f"{text[:start]}\n{table}\n{text[end:]}")

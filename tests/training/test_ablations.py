@@ -57,7 +57,7 @@ def test_a_sweep_makes_no_run_twice_and_reports_mean_and_deviation(sweep, tmp_pa
         "seeds: [0, 1]\nbase: {output_dir: runs, losses: {beta1: 0}}\nvariants: {plain: {}, more: {losses.beta1: 1}}\n"
     )
     page = tmp_path / "page.md"
-    page.write_text("above\n<!-- ablations -->\nold\n<!-- end of ablations -->\nbelow\n")
+    page.write_text("above\n<!-- sweep -->\nold\n<!-- end of sweep -->\nbelow\n")
     files = {"task": "recognition", "file": tmp_path / "sweep.yaml", "json_file": tmp_path / "out.json", "page": page}
     sweep.main(**files)
     assert [(config["seed"], config["losses"]["beta1"]) for config in sweep.trained] == [(0, 0), (0, 1), (1, 0), (1, 1)]
