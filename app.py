@@ -520,8 +520,8 @@ def photo_tab(editor: ExpressionEditor, demo: gr.Blocks) -> gr.Checkbox:
             (video, save_moving(".mp4")),
             (keep, save_expression),
         ):
-            saved = {"api_visibility": "private", "show_progress_on": [button], "concurrency_limit": AT_ONCE}
-            button.click(saver(made), controls, [file, note], **saved)
+            options = {"api_visibility": "private", "show_progress_on": [button], "concurrency_limit": AT_ONCE}
+            button.click(saver(made), controls, [file, note], **options)
         api = gr.Button(visible=False)
         asked = [photo, reference, strength, consent, face, expression, mouth, eyes]
         api.click(edit, asked, [file, note], api_name="edit", concurrency_limit=AT_ONCE)
