@@ -125,6 +125,8 @@ class RecognitionData:
         balance, mixup: how far rare categories are drawn more often and pictures are blended, see `LabelledFaces`.
         store: a folder for the corpora's crops, which the next start finds there; by default one of the cache.
         pretrained: start a timm backbone from its published weights.
+        erase_leakage: as a last step on the best checkpoint, take out of h_n what a linear probe finds there of the
+            label, see `erase_expression`.
     """
 
     corpora: Entries
@@ -134,6 +136,7 @@ class RecognitionData:
     mixup: NonNegativeFloat = 0.0
     store: str | None = None
     pretrained: bool = False
+    erase_leakage: bool = False
 
     def __post_init__(self):
         for entry in (*self.corpora, self.validation):

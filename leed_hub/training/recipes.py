@@ -31,11 +31,13 @@ from leed_hub.models.leed import LEEDConfig, LEEDModel
 from leed_hub.training.config import CorpusEntry, EditingData, RecognitionData, TrainConfig
 from leed_hub.training.disentangle import disentangle_codes
 from leed_hub.training.editing import EditingLosses, EditingTask
+from leed_hub.training.erasure import erase_expression
 from leed_hub.training.recognition import RecognitionLosses, RecognitionTask
 
 VALIDATION_TRIPLETS = 160  # held-out triplets by which checkpoints are chosen
 DISENTANGLING_BATCHES = 100  # of 32 indices, some 14,000 faces
 DISENTANGLING_DRAWS = 8  # of a picture at most, where there are few
+ERASURE_PICTURES = 20_000  # of the training corpora, plain
 
 
 @dataclass(kw_only=True)
@@ -220,20 +222,26 @@ def recognition_recipe(
         likelihood = -nn.functional.cross_entropy(calibrated, validation_labels).item()
         return {name: scores[name] for name in ("accuracy", "macro_f1")} | {"log_likelihood": likelihood}
 
+    def finish(network: ExpressionEncoderModel) -> ExpressionEncoderModel:
+        drawn = torch.randperm(len(feed), generator=torch.Generator().manual_seed(0))[:ERASURE_PICTURES]
+        return erase_expression(network, ((to_unit(feed.images[rows]), feed.labels[rows]) for rows in drawn.split(256)))
+
+    feed = LabelledFaces(
+        JoinedPictures(images),
+        torch.cat(labels),
+        valence_arousal=torch.cat(affect) if weights.valence_arousal else None,
+        balance=data.balance,
+        mixup=data.mixup,
+    )
     network = ExpressionEncoderModel(config)
     if data.pretrained:
         load_backbone_weights(network)
     return Recipe(
         model=network,
         discriminators=None,
-        feed=LabelledFaces(
-            JoinedPictures(images),
-            torch.cat(labels),
-            valence_arousal=torch.cat(affect) if weights.valence_arousal else None,
-            balance=data.balance,
-            mixup=data.mixup,
-        ),
+        feed=feed,
         make_task=lambda network, discriminators: RecognitionTask(weights, network, taught_by),
         evaluate=evaluate,
         score=lambda scores: scores[data.chosen_by],
+        finish=finish if data.erase_leakage else None,
     )

@@ -8,6 +8,7 @@ from tiny_training import COMMON, RECOGNITION, make_corpora
 
 import leed_hub.training.recipes
 from leed_hub.data import load_corpus
+from leed_hub.faces.alignment import to_unit
 from leed_hub.training.config import TrainConfig
 from leed_hub.training.run import Progress, card_facts
 
@@ -39,3 +40,18 @@ def test_a_card_says_how_many_processes_trained(processes, words):
     run = {"processes": processes, "commit": "", "corpora": {}, "command": "train"}
     facts = card_facts(config(), run, {}, Progress(), 3, 0.0)
     assert words in facts.training_notes and "commit `unknown`" in facts.training_notes
+
+
+def test_a_recogniser_is_finished_by_erasure_where_the_config_says_so(corpora):
+    assert leed_hub.training.recipes.build_recipe(config()).finish is None
+    recipe = leed_hub.training.recipes.build_recipe(config(data=RECOGNITION["data"] | {"erase_leakage": True}))
+    before = recipe.model.eval()
+    after = recipe.finish(before)
+    images = to_unit(recipe.feed.images[torch.arange(len(recipe.feed))])
+    with torch.no_grad():
+        apart = []
+        for network in (before, after):
+            code = network(images).non_expression_code
+            of_class = [code[recipe.feed.labels == label].mean(dim=0) for label in recipe.feed.labels.unique()]
+            apart.append(torch.stack(of_class).std(dim=0).mean() / code.std())
+    assert apart[1] < 0.1 * apart[0]
