@@ -223,8 +223,11 @@ def recognition_recipe(
         return {name: scores[name] for name in ("accuracy", "macro_f1")} | {"log_likelihood": likelihood}
 
     def finish(network: ExpressionEncoderModel) -> ExpressionEncoderModel:
+        corpora = torch.cat([torch.full((len(part),), number) for number, part in enumerate(labels)])
         drawn = torch.randperm(len(feed), generator=torch.Generator().manual_seed(0))[:ERASURE_PICTURES]
-        return erase_expression(network, ((to_unit(feed.images[rows]), feed.labels[rows]) for rows in drawn.split(256)))
+        return erase_expression(
+            network, ((to_unit(feed.images[rows]), feed.labels[rows], corpora[rows]) for rows in drawn.split(256))
+        )
 
     feed = LabelledFaces(
         JoinedPictures(images),

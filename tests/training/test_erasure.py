@@ -10,6 +10,7 @@ from leed_hub.training.erasure import erase_expression, least_squares_erasure
 
 CONFIG = ExpressionEncoderConfig(image_size=16, widths=(8, 8, 16, 16), non_expression_width=32, code_dim=32)
 CLASSES = 4
+ONE = torch.zeros(5000, dtype=torch.long)  # one corpus
 
 
 def faces(seed: int, count: int = 600) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +42,9 @@ def test_what_a_probe_reads_off_the_code_is_gone_and_reading_stays():
     before = model()
     weights = {name: weight.clone() for name, weight in before.state_dict().items()}
     images, labels = faces(1, 4000)
-    after = erase_expression(before, zip(images.split(500), labels.split(500), strict=True))
+    after = erase_expression(
+        before, ((images[rows], labels[rows], ONE[rows]) for rows in torch.arange(4000).split(500))
+    )
     assert read_by_a_linear_probe(before) > 0.8
     assert abs(read_by_a_linear_probe(after) - 1 / CLASSES) < 0.1
     assert all(torch.equal(weight, weights[name]) for name, weight in before.state_dict().items())
@@ -54,8 +57,8 @@ def test_the_network_gives_the_codes_that_the_map_would_give():
     images, labels = faces(1, 4000)
     with torch.no_grad():
         codes = network(images).non_expression_code
-        projection, centre = least_squares_erasure(codes, labels)
-        after = erase_expression(network, [(images, labels)])
+        projection, centre = least_squares_erasure(codes, labels, ONE[:4000])
+        after = erase_expression(network, [(images, labels, ONE[:4000])])
         assert torch.allclose(
             after(images).non_expression_code, centre + (codes - centre) @ projection.T, atol=1e-4, rtol=1e-3
         )
@@ -67,7 +70,7 @@ def test_all_classes_have_one_mean_and_the_codes_hardly_change():
     mixed = torch.randn(12, 12, generator=generator)  # dimensions that go together, of unlike size
     means = torch.randn(CLASSES, 12, generator=generator)
     codes = torch.randn(5000, 12, generator=generator) @ mixed + means[labels]
-    projection, centre = least_squares_erasure(codes, labels)
+    projection, centre = least_squares_erasure(codes, labels, ONE[:5000])
     erased = centre + (codes - centre) @ projection.T
     of_class = torch.stack([erased[labels == number].mean(dim=0) for number in range(CLASSES)])
     assert torch.allclose(of_class, erased.mean(dim=0).expand_as(of_class), atol=0.01)
@@ -82,5 +85,19 @@ def test_all_classes_have_one_mean_and_the_codes_hardly_change():
 
 def test_codes_that_tell_nothing_stay():
     codes = torch.randn(500, 6, generator=torch.Generator().manual_seed(0))
-    projection, _ = least_squares_erasure(codes, torch.zeros(500, dtype=torch.long))
+    projection, _ = least_squares_erasure(codes, ONE[:500], ONE[:500])
     assert torch.equal(projection, torch.eye(6))
+
+
+def test_within_each_corpus_the_classes_have_one_mean():
+    generator = torch.Generator().manual_seed(0)
+    labels, corpora = (torch.randint(2, (4000,), generator=generator) for _ in range(2))
+    codes = torch.randn(4000, 6, generator=generator)
+    codes[:, 0] += 3 * torch.where(corpora == 0, labels, -labels)  # over both, the classes are alike
+    codes[:, 1] += 3 * corpora
+    projection, centre = least_squares_erasure(codes, labels, corpora)
+    erased = centre + (codes - centre) @ projection.T
+    for corpus in (0, 1):
+        first, second = (erased[(corpora == corpus) & (labels == label)].mean(dim=0) for label in (0, 1))
+        assert torch.allclose(first, second, atol=0.01)
+    assert (erased[corpora == 1] - erased[corpora == 0].mean(dim=0)).mean(dim=0)[1] > 2  # which corpus stays told
