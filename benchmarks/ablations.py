@@ -44,8 +44,10 @@ def measure_editor(folder: Path) -> dict[str, float]:
     """An editor's numbers on persons whom no training saw: photograph triplets, posed triplets, codes."""
     editor = ExpressionEditor.from_pretrained(folder, detector="none")
     renders = Path(corpus_folder("rendered_faces"))
-    photographs = Editing(data=Path(corpus_folder("rendered_people")) / "photographs_pairs_validation").run(editor)
-    posed = Editing(data=renders / "pairs_validation").run(editor)
+    photographs = Editing(
+        data=Path(corpus_folder("rendered_people")) / "photographs_pairs_validation", similarity=False
+    ).run(editor)
+    posed = Editing(data=renders / "pairs_validation", similarity=False).run(editor)
     codes = Disentanglement(data_dir=renders).run(editor)
     return {
         "photographs": photographs["error_ratio"],

@@ -64,13 +64,15 @@ class Editing(Evaluation):
 
     data: Annotated[Path, "Folder of triplets: pairs.parquet and the pictures it names."]
     limit: Annotated[int | None, "Only the first so many triplets."] = None
+    similarity: Annotated[bool, "Also SSIM, PSNR and VIF, which take most of the time."] = True
 
     def measure(self, editor: Callable) -> dict:
         folder = Path(self.data)
         split = folder.resolve().name
         listed = read_pairs(folder)[: self.limit]
         pairs = readable_pairs(folder, listed)
-        right, wrong, untouched, neutralised = (EditingMetrics(seed=SEED) for _ in range(4))
+        right, untouched = (EditingMetrics(seed=SEED, similarity=self.similarity) for _ in range(2))
+        wrong, neutralised = (EditingMetrics(seed=SEED, similarity=False) for _ in range(2))
         for number, pair in enumerate(self.track(pairs, "Editing")):
             source, reference, target = (load_image(folder / file_of(pair, role)) for role in ROLES)
             yaw = pair.get("source_yaw", 0.0)

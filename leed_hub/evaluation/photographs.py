@@ -230,7 +230,7 @@ def _identity(
     """How well the identity is kept, for some of the persons."""
     own, edited, unedited = np.array(chosen), nearest["smile_edit"][chosen], nearest["neutral"][chosen]
     others = np.array([persons.index(references[i]) for i in chosen])
-    metrics = EditingMetrics(seed=SEED)
+    metrics = EditingMetrics(seed=SEED, similarity=False)
     for i in chosen:
         faces = persons[i].faces
         metrics.update(faces["smile_edit"], faces["neutral"], faces["smile"], yaw_deg=0.0)

@@ -96,7 +96,7 @@ class Strength(Evaluation):
             missing = sorted(map(str, lacking))[0]
             raise CorpusError(f"The rendered faces lack {missing}, the neutral picture of others.")
         expressive = [row for file, row in row_of_file.items() if file != neutral_files[row]][: self.limit]
-        metrics = EditingMetrics(seed=SEED)
+        metrics = EditingMetrics(seed=SEED, similarity=False)
         for row in self.track(expressive, "Neutralising"):
             source, target = (rows[number]["image"].convert("RGB") for number in (row, row_of_file[neutral_files[row]]))
             add_triplet(metrics, editor(source, None, 0.0, detector="none").image, source, target, rows[row]["yaw"])

@@ -118,7 +118,7 @@ def editing_recipe(config: LEEDConfig, weights: EditingLosses, data: EditingData
         for suffix, shift in (("", 0), ("_wrong_reference", len(triplets["source"]) // 2)):
             edits = edit(network, device, shift)
             for corpus in triplets["corpus"].unique().tolist():
-                metrics = EditingMetrics()
+                metrics = EditingMetrics(similarity=False)
                 chosen = triplets["corpus"] == corpus
                 pictures = (
                     to_bytes(images[chosen]).permute(0, 2, 3, 1).numpy()

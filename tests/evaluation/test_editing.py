@@ -67,6 +67,12 @@ def test_returning_the_target_scores_zero_and_by_another_reference_it_does_not(p
     assert (result["error_ratio_strength_zero"], result["n_strength_zero"]) == (0.0, 1)
 
 
+def test_without_the_similarities_the_errors_are_the_same(pairs_dir):
+    whole, bare = (Editing(data=pairs_dir, similarity=wanted).run(return_source) for wanted in (True, False))
+    left_out = {name for name in whole if bare[name] != whole[name]}
+    assert {"ssim", "psnr", "ssim_of_source"} <= left_out <= {name for name in whole if bare[name] is None}
+
+
 def test_an_editor_that_makes_the_same_of_every_reference_fails_the_control(pairs_dir):
     def constant(source, reference, strength=1.0, *, detector):
         return SimpleNamespace(image=Image.fromarray(255 - np.asarray(source)))

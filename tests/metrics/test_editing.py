@@ -128,6 +128,15 @@ def test_interval_is_seeded_and_agrees_with_drawing_triplets_one_by_one():
     assert again.compute() == metrics.compute()
 
 
+def test_without_the_similarities_all_else_is_the_same():
+    whole, bare = EditingMetrics(), EditingMetrics(similarity=False)
+    for metrics in (whole, bare):
+        metrics.update(noise(1), noise(2), noise(3), 0.0)
+    similarities = ("ssim", "psnr", "visual_information_fidelity")
+    assert [bare.compute()[name] for name in similarities] == [None] * 3
+    assert bare.compute() == whole.compute() | dict.fromkeys(similarities)
+
+
 def test_nothing_seen_gives_none_and_can_be_written_as_json():
     result = EditingMetrics().compute()
     assert result["n"] == 0 and result["error_ratio"] is None and result["ssim"] is None
