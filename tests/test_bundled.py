@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import EXAMPLES, ROOT
 from PIL import Image
 
