@@ -1,8 +1,8 @@
 """Concept erasure: what a linear probe can still read of the expression in h_n is taken out in closed form.
 
-The adversary's gradients leave a faint rest, which a fresh probe finds. LEACE (Belrose et al. 2023, arXiv:2306.03819)
-is, of all affine maps of a code after which no linear probe does better than a constant guess, the one that changes it
-least. It sees means only: what a probe of two layers would find, the adversary must have taken away.
+The adversary leaves a rest, which a fresh probe finds. LEACE (Belrose et al. 2023, arXiv:2306.03819) is, of all affine
+maps of a code after which no linear probe does better than a constant guess, the one that changes it least. It sees
+means only: a probe of two layers may still find something.
 """
 
 import copy
