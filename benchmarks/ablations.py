@@ -79,7 +79,7 @@ SWEEPS = {
             "expression_from_neutral_point": "expression from z_n",
         },
         measure_editor,
-        ROOT / "docs/editing.md",
+        ROOT / "docs/research_log.md",
     ),
     "recognition": Sweep(
         {
