@@ -223,6 +223,7 @@ def recognition_recipe(
         return {name: scores[name] for name in ("accuracy", "macro_f1")} | {"log_likelihood": likelihood}
 
     def finish(network: ExpressionEncoderModel) -> ExpressionEncoderModel:
+        # A repeated corpus counts as several, so that what their samples differ in by chance is erased too.
         corpora = torch.cat([torch.full((len(part),), number) for number, part in enumerate(labels)])
         drawn = torch.randperm(len(feed), generator=torch.Generator().manual_seed(0))[:ERASURE_PICTURES]
         return erase_expression(
