@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import jpeg
 
 from leed_hub.data.landmarks import MIRRORED_68
 
@@ -194,9 +195,16 @@ def degrade(images: Tensor, view_of: Tensor, degradation: Degradation, generator
         images[noisy] = (images[noisy] + deviation * grain).clamp(0, 1)
     low, high = degradation.JPEG_QUALITY
     for place in torch.nonzero(is_compressed).squeeze(1).tolist():
-        compressed = jpeg((images[place] * 255).round().byte(), round(low + (high - low) * float(quality[place])))
-        images[place] = compressed.float() / 255
+        images[place] = _compressed(images[place], round(low + (high - low) * float(quality[place])))
     return images
+
+
+def _compressed(image: Tensor, quality: int) -> Tensor:
+    """What a JPEG of a quality of 1 to 100 keeps of an image (C, H, W) in [0, 1], grey or in colour."""
+    pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    _, file = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cast(np.ndarray, cv2.imdecode(file, cv2.IMREAD_UNCHANGED)).reshape(pixels.shape)
+    return torch.from_numpy(decoded[..., ::-1].copy()).to(image).permute(2, 0, 1) / 255
 
 
 def _blurred(images: Tensor, sigma: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from leed_hub.data import augment
@@ -80,3 +81,14 @@ def test_a_shade_is_as_strong_as_asked_smooth_and_nearly_without_colour():
     assert 0.03 < (apply_gain_field / grey).log().std() < 0.12 and apply_gain_field.diff(dim=-1).abs().max() < 0.05
     assert torch.equal(augment.apply_gain_field(grey, 0 * gain_fields[:50]), grey)
     assert augment.apply_gain_field(grey * 2, gain_fields[:50]).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compressed_views_lose_detail_and_keep_their_colours(channels):
+    tint = torch.tensor([0.8, 0.5, 0.2])[:channels, None, None]
+    grainy = (tint + 0.03 * torch.randn(channels, 64, 64, generator=generator())).expand(3, -1, -1, -1)
+    always = augment.Degradation(grey=0, blurred=0, small=0, noisy=0, compressed=1)
+    seen = augment.degrade(grainy, torch.arange(3), always, generator())
+    assert torch.allclose(seen.mean(dim=(2, 3)), grainy.mean(dim=(2, 3)), atol=0.02)
+    assert (seen.std(dim=(2, 3)) < 0.9 * grainy.std(dim=(2, 3))).all() and not torch.equal(seen[0], seen[1])
+    assert seen.min() >= 0 and seen.max() <= 1
