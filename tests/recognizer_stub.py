@@ -47,7 +47,9 @@ class HalvesReader:
 
 
 def recognise(recognizer, **options):
-    return Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split=None, **options).run(recognizer)
+    return Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split="none", **options).run(
+        recognizer
+    )
 
 
 def photograph_like(side, seed=0):

@@ -24,8 +24,8 @@ class Recognition(RecognizerEvaluation):
 
     Results: those of `recognition_scores` and `RecognizerEvaluation`;
         `calls_of_lacking_classes`: share of rows predicted as a class that the split never shows;
-        `leakage`, `expression_code_probe`: each that of `probe_leakage`, or None where a code or two shared classes are
-            lacking; `probe_split`;
+        `leakage`, `expression_code_probe`: each that of `probe_leakage`, or None without probes and where a code or two
+            shared classes are lacking; `probe_split`;
         `valence_arousal`: that of `affect_scores`, or None where network or corpus have none.
 
     Raises:
@@ -43,11 +43,16 @@ class Recognition(RecognizerEvaluation):
         ),
         CardRows(
             ("leakage, linear probe", "leakage, mlp probe"),
-            "balanced accuracy of a fresh probe on the non-expression code; chance {leakage[chance_balanced]:.3f}",
+            "balanced accuracy of a fresh probe on the non-expression code, trained on {probe_split}; chance "
+            "{leakage[chance_balanced]:.3f}",
         ),
     )
 
-    probe_split: Annotated[str | None, "The split that probes are trained on, at most 10,000 rows of it."] = "train"
+    probe_split: Annotated[
+        str,
+        "The split that probes are trained on, at most 10,000 rows of it, best one that the network never saw; none: "
+        "no probes.",
+    ] = "train"
 
     def measure(self, recognizer: Any) -> dict:
         if self.probe_split == self.split:
@@ -70,7 +75,7 @@ class Recognition(RecognizerEvaluation):
         if test["valence_arousal"] is not None and {"valence", "arousal"} <= rows.features.keys():
             annotated = np.array([rows["valence"][:], rows["arousal"][:]], np.float32).T
             result["valence_arousal"] = affect_scores(test["valence_arousal"], torch.from_numpy(annotated))
-        if self.probe_split is not None:
+        if self.probe_split != "none":
             limit = PROBE_ROWS if self.limit is None else min(PROBE_ROWS, self.limit)
             train_split = corpus_rows(self.corpus, self.data_dir, self.probe_split)
             rows, train_labels, _ = rows_of_classes(train_split, recognizer.labels, limit)

@@ -76,7 +76,7 @@ class Reader:
     def encode_crops(self, crops):
         logits = torch.eye(2)[[0] * len(crops)]
         return SimpleNamespace(logits=logits, expression_code=logits, non_expression_code=None)
-print(Recognition(corpus="org/copy", split="posed", probe_split=None).run(Reader())["n"])
+print(Recognition(corpus="org/copy", split="posed", probe_split="none").run(Reader())["n"])
 """
 
 

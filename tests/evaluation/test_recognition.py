@@ -47,14 +47,14 @@ def load_corpus(monkeypatch):
 
 
 def test_recognition_maps_the_corpus_labels_to_the_heads_order(load_corpus):
-    result = Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split=None).run(LevelReader())
+    result = Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split="none").run(LevelReader())
     assert result["accuracy"] == 1.0 and result["n"] == 180
     assert result["confusion"] == [[60, 0, 0], [0, 60, 0], [0, 0, 60]]
     assert result["leakage"] is None and result["expression_code_probe"] is None
 
 
 def test_recognition_counts_and_leaves_out_what_the_head_cannot_say(load_corpus):
-    result = Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split=None).run(LevelReader())
+    result = Recognition(corpus="made_up", data_dir="nowhere", split="test", probe_split="none").run(LevelReader())
     assert (result["n_skipped"], result["n_unlabelled"]) == (2, 1)
 
 
@@ -80,7 +80,7 @@ def test_limit_draws_rows_of_every_class_and_batches_keep_their_size(load_corpus
     load_corpus["test"] = corpus_of([0] * 60 + [1] * 60 + [6] * 60)
     reader = LevelReader()
     result = Recognition(
-        corpus="made_up", data_dir="nowhere", split="test", probe_split=None, limit=40, batch_size=16
+        corpus="made_up", data_dir="nowhere", split="test", probe_split="none", limit=40, batch_size=16
     ).run(reader)
     assert result["n"] == 40 and reader.batch_sizes == [16, 16, 8]
     assert result["accuracy"] == 1.0 and all(score["support"] > 0 for score in result["per_class"].values())
