@@ -2,7 +2,8 @@
 
 The adversary leaves a rest, which a fresh probe finds. LEACE (Belrose et al. 2023, arXiv:2306.03819) is, of all affine
 maps of a code after which no linear probe does better than a constant guess, the one that changes it least. It sees
-means only: a probe of two layers may still find something.
+means only: a probe of two layers may still find something. On the pictures of the fit the means are alike to the last
+digit, so a probe that is trained on them learns noise: train it on others.
 """
 
 import copy

@@ -37,7 +37,7 @@ from leed_hub.training.recognition import RecognitionLosses, RecognitionTask
 VALIDATION_TRIPLETS = 160  # held-out triplets by which checkpoints are chosen
 DISENTANGLING_BATCHES = 100  # of 32 indices, some 14,000 faces
 DISENTANGLING_DRAWS = 8  # of a picture at most, where there are few
-ERASURE_PICTURES = 20_000  # of the training corpora, plain
+ERASURE_PICTURES = 50_000  # of the training corpora at most, plain
 
 
 @dataclass(kw_only=True)
@@ -204,13 +204,10 @@ def recognition_recipe(
 
     training, validation = [rows_of(entry) for entry in data.corpora], rows_of(data.validation)
     warn_of_leakage(training, [validation])
+    faces = [crops(entry, rows) for entry, rows in zip(data.corpora, training, strict=True)]
+    repeats = [entry.repeats_of(entry.named_split) for entry in data.corpora]
     images, labels, affect = zip(
-        *(
-            part
-            for entry, rows in zip(data.corpora, training, strict=True)
-            for part in [crops(entry, rows)] * entry.repeats_of(entry.named_split)
-        ),
-        strict=True,
+        *(part for part, count in zip(faces, repeats, strict=True) for part in [part] * count), strict=True
     )
     validation_images, validation_labels, _ = crops(data.validation, validation)
 
@@ -223,11 +220,13 @@ def recognition_recipe(
         return {name: scores[name] for name in ("accuracy", "macro_f1")} | {"log_likelihood": likelihood}
 
     def finish(network: ExpressionEncoderModel) -> ExpressionEncoderModel:
-        # A repeated corpus counts as several, so that what their samples differ in by chance is erased too.
-        corpora = torch.cat([torch.full((len(part),), number) for number, part in enumerate(labels)])
-        drawn = torch.randperm(len(feed), generator=torch.Generator().manual_seed(0))[:ERASURE_PICTURES]
+        # Each picture once: copies of a corpus would count as corpora of their own, whose noise is erased too.
+        pictures = JoinedPictures([part for part, _, _ in faces])
+        known = torch.cat([part for _, part, _ in faces])
+        corpora = torch.cat([torch.full((len(part),), number) for number, (_, part, _) in enumerate(faces)])
+        drawn = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:ERASURE_PICTURES]
         return erase_expression(
-            network, ((to_unit(feed.images[rows]), feed.labels[rows], corpora[rows]) for rows in drawn.split(256))
+            network, ((to_unit(pictures[rows]), known[rows], corpora[rows]) for rows in drawn.split(256))
         )
 
     feed = LabelledFaces(

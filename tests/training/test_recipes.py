@@ -55,3 +55,14 @@ def test_a_recogniser_is_finished_by_erasure_where_the_config_says_so(corpora):
             of_class = [code[recipe.feed.labels == label].mean(dim=0) for label in recipe.feed.labels.unique()]
             apart.append(torch.stack(of_class).std(dim=0).mean() / code.std())
     assert apart[1] < 0.1 * apart[0]
+
+
+def test_a_corpus_that_is_seen_more_often_is_erased_as_one(corpora):
+    erased = []
+    for repeats in (1, 3):
+        corpus = RECOGNITION["data"]["corpora"][0] | {"repeats": repeats}
+        data = RECOGNITION["data"] | {"erase_leakage": True, "corpora": [corpus]}
+        recipe = leed_hub.training.recipes.build_recipe(config(data=data))
+        torch.manual_seed(0)
+        erased.append(recipe.finish(type(recipe.model)(recipe.model.config).eval()).state_dict())
+    assert all(torch.equal(weight, erased[1][name]) for name, weight in erased[0].items())
