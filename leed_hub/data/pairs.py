@@ -112,6 +112,8 @@ class Sampling:
             lids, raised brows and wide open mouths are few among random expressions.
         estimated_neutrals: lone pictures are also made neutral; how far, their neutral landmarks tell, estimated from
             their landmarks, see `EditingPairs`.
+        lent_movements: lone pictures also lend their expressions to each other: how far, their landmarks' movements
+            tell, from the neutral ones so estimated.
     """
 
     unpaired_share: float = 0.0
@@ -126,6 +128,11 @@ class Sampling:
     background_share: float = 0.35
     rare_repeats: int = 1
     estimated_neutrals: bool = False
+    lent_movements: bool = False
+
+    def __post_init__(self):
+        if self.lent_movements and not self.estimated_neutrals:
+            raise ConfigError("lent_movements needs estimated_neutrals: a movement is one from the neutral face.")
 
 
 class EditingPairs:
@@ -187,6 +194,7 @@ class EditingPairs:
         self.neutrals = [row for row, is_neutral in enumerate(self._is_neutral) if is_neutral]
         self.shown = torch.nonzero(table.repeats).squeeze(1).tolist()
         self._neutral_rows = torch.tensor([self.neutral_of.get(setup, UNKNOWN) for setup in setups])
+        self.lone = torch.nonzero((self._neutral_rows == UNKNOWN) & (table.repeats > 0)).squeeze(1).tolist()
 
         self.neutral_landmarks = self._neutral_landmarks()
 
@@ -231,7 +239,7 @@ class EditingPairs:
             if len(self.mates.get(self._setup[row], ())) > 1:
                 self._add_pair(draw, row, is_mirrored, random)
             else:
-                self._add_made_up(draw, row, is_mirrored)
+                self._add_made_up(draw, row, is_mirrored, random)
         return draw
 
     def _add_pair(self, draw: Draw, row: int, is_mirrored: bool, random: np.random.Generator) -> None:
@@ -283,7 +291,7 @@ class EditingPairs:
             reference = draw.add_picture(int(random.choice(self.neutrals)), draw.add_view(is_mirrored))
         draw.edits.append((source, reference, target, 1.0))
 
-    def _add_made_up(self, draw: Draw, row: int, is_mirrored: bool) -> None:
+    def _add_made_up(self, draw: Draw, row: int, is_mirrored: bool, random: np.random.Generator) -> None:
         """A lone picture and a made-up expression of it, there and back, each asked for by another view of it."""
         view, made_up = draw.add_view(is_mirrored), len(draw.picture)
         as_is, changed = draw.add_picture(row, view), draw.add_picture(row, view, made_up)
@@ -293,6 +301,9 @@ class EditingPairs:
         draw.edits.append((as_is, references[1], changed, 1.0))
         if self.sampling.estimated_neutrals:
             draw.edits.append((as_is, as_is, UNKNOWN, 0.0))
+        if self.sampling.lent_movements:
+            stranger = draw.add_picture(int(random.choice(self.lone)), draw.add_view(is_mirrored))
+            draw.edits.append((as_is, stranger, UNKNOWN, 1.0))
 
     def _lender(self, row: int, random: np.random.Generator) -> int | None:
         """Another person who wears the picture's expression, or None."""
@@ -351,7 +362,10 @@ class EditingPairs:
             views.landmarks_seen(torch.where(knows_pairs[:, None, None], points[rows], torch.nan), view_of)
             for points in (table.landmarks, self.neutral_landmarks)
         )
-        target_landmarks = torch.where(is_pictured[:, None, None], landmarks[target], neutral_landmarks[source])
+        # All crops are aligned, so a movement of one face is one of another's.
+        movements = (table.landmarks - self.neutral_landmarks)[rows[reference]] * strength[:, None, None]
+        moved = views.landmarks_seen(self.neutral_landmarks[rows[source]] + movements, view_of[source])
+        target_landmarks = torch.where(is_pictured[:, None, None], landmarks[target], moved)
         batch = {
             "images": images * 2 - 1,
             "landmarks": landmarks,

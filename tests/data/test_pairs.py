@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from leed_hub.data.augment import Degradation
+from leed_hub.data.landmarks import MIRRORED_68
 from leed_hub.data.pairs import EditingPairs, FaceTable, Sampling
 from leed_hub.errors import ConfigError
 from leed_hub.faces.alignment import to_bytes
@@ -225,28 +226,37 @@ def test_a_neutral_faces_landmarks_are_known_wherever_its_setup_is_seen():
     assert unknown["neutral_landmarks"].isnan().all()
 
 
-def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
-    """Persons differ in where a mouth is, expressions in how far it opens; of a lone picture both are told apart."""
+def faces_with_lone_ones(lone: int) -> tuple[FaceTable, torch.Tensor]:
+    """40 persons, neutral and with an open mouth, and the neutral landmarks of each; the last pictures are lone ones.
+
+    Persons differ in where a mouth is, expressions in how far it opens; of a lone picture both are told apart.
+    """
     random = torch.Generator().manual_seed(0)
     face = torch.randn(68, 2, generator=random) / 3
     persons = face + 0.02 * torch.randn(40, 1, 2, generator=random) * (torch.arange(68) > 48)[:, None]
     opening = torch.zeros(68, 2)
     opening[55:60, 1] = 0.1
-    points = torch.cat([persons, persons + opening * torch.rand(40, 1, 1, generator=random)])  # neutral, then open
+    rows = torch.arange(80)
     faces = FaceTable(
         images=torch.zeros(80, 3, 32, 32, dtype=torch.uint8),
-        setup=torch.where(torch.arange(80) == 79, -1, torch.arange(80) % 40),  # the last is a lone picture
-        is_neutral=torch.arange(80) < 40,
+        setup=torch.where(rows >= 80 - lone, -1, rows % 40),
+        is_neutral=rows < 40,
         expression=torch.full((80,), -1),
-        person=torch.arange(80) % 40,
-        landmarks=points,
+        person=rows % 40,
+        landmarks=torch.cat([persons, persons + opening * torch.rand(40, 1, 1, generator=random)]),
         repeats=torch.ones(80, dtype=torch.long),
         corpus=torch.zeros(80, dtype=torch.long),
     )
+    return faces, persons
+
+
+def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
+    faces, persons = faces_with_lone_ones(1)
+    points = faces.landmarks
     feed = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL, estimated_neutrals=True))
     assert (feed.neutral_landmarks[79] - persons[39]).abs().max() < 0.01 < (points[79] - persons[39]).abs().max()
-    lone = feed.indices.index(79)
-    batch = feed.batch(torch.tensor([lone]), torch.Generator().manual_seed(0), torch.device("cpu"))
+    lone = torch.tensor([feed.indices.index(79)])
+    batch = feed.batch(lone, torch.Generator().manual_seed(0), torch.device("cpu"))
     (edit,) = torch.nonzero(~batch["has_target"]).flatten().tolist()
     source = batch["source"][edit]
     assert batch["strength"][edit] == 0 and batch["reference"][edit] == source
@@ -254,7 +264,29 @@ def test_lone_pictures_are_made_neutral_by_landmarks_that_setups_tell():
     assert torch.equal(batch["target_landmarks"][0], batch["landmarks"][batch["target"][0]])
     without = EditingPairs(faces, "rendered", 32, TEMPLATE, Sampling(**STILL))
     assert without.neutral_landmarks[79].isnan().all()
-    assert without.batch(torch.tensor([lone]), random, torch.device("cpu"))["has_target"].all()
+    assert without.batch(lone, torch.Generator().manual_seed(0), torch.device("cpu"))["has_target"].all()
+
+
+def test_lone_pictures_lend_each_other_the_movements_of_their_landmarks():
+    faces, persons = faces_with_lone_ones(2)
+    sampling = Sampling(**STILL, estimated_neutrals=True, lent_movements=True)
+    feed = EditingPairs(faces, "rendered", 32, TEMPLATE, sampling)
+    lone, lenders = torch.tensor([feed.indices.index(79)]), set()
+    for seed in range(8):  # mirrored and not
+        batch = feed.batch(lone, torch.Generator().manual_seed(seed), torch.device("cpu"))
+        (edit,) = torch.nonzero(~batch["has_target"] & (batch["strength"][:, 0] == 1)).flatten().tolist()
+        source, lender = batch["source"][edit], int(batch["person"][batch["reference"][edit]])
+        assert batch["person"][source] == 39
+        moved = (batch["target_landmarks"][edit] - batch["neutral_landmarks"][source])[:, 1]
+        asked = (faces.landmarks[40 + lender] - persons[lender])[:, 1]
+        assert min((moved - asked).abs().max(), (moved - asked[MIRRORED_68]).abs().max()) < 0.01 < asked.abs().max()
+        lenders.add(lender)
+    assert 38 in lenders
+
+
+def test_movements_are_lent_only_where_neutral_faces_are_estimated():
+    with pytest.raises(ConfigError, match="lent_movements needs estimated_neutrals"):
+        Sampling(lent_movements=True)
 
 
 def test_neutral_landmarks_are_not_estimated_from_nothing():
