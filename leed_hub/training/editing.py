@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leed_hub.losses import adversarial, disentanglement, reconstruction
@@ -34,7 +35,7 @@ class EditingLosses:
         same_neutral: pictures of one person, pose and light have one neutral point, whatever the expression.
         same_expression: an expression has one code, whoever wears it.
         siamese: the edit is near the reference in expression and away from the source.
-        adversarial: the edit looks real.
+        adversarial: the edit looks real at mouth and eyes.
         smooth: total variation of the flow.
         sparse: mean of the mask.
         r1: of the discriminator's gradient penalty.
@@ -163,7 +164,19 @@ def _siamese(step: EditingStep) -> Tensor:
 
 def _adversarial(step: EditingStep) -> Tensor:
     logits = step.discriminators({"discriminator": step.output.edit.edited})["discriminator"]
-    return adversarial.hinge_generator_loss(logits.float())
+    return adversarial.hinge_generator_loss(at_openings(logits.float(), step.openings))
+
+
+def at_openings(logits: Tensor, openings: Tensor) -> Tensor:
+    """A discriminator's verdicts (B, 1, h, w) on the patches at mouth and eyes, (B, n).
+
+    Elsewhere an edit is the photograph moved, which no verdict can better.
+
+    Args:
+        openings: where mouth and eyes are, (1, 1, H, W) in 0..1.
+    """
+    share = F.adaptive_avg_pool2d(openings, logits.shape[-2:])[0, 0]
+    return logits[:, 0, share > share.max() / 4]
 
 
 TERMS: dict[str, Callable[[EditingStep], Tensor]] = {
@@ -246,7 +259,8 @@ class EditingTask:
                 else target[paired].sum()
             )
         if "discriminator" in inputs:
-            real_logits, fake_logits = answers["discriminator"].float().chunk(2)
+            openings = self._openings.to(edited.device)
+            real_logits, fake_logits = at_openings(answers["discriminator"].float(), openings).chunk(2)
             terms["discriminator"] = adversarial.hinge_discriminator_loss(real_logits, fake_logits)
             if w.r1:
                 terms["discriminator"] = terms["discriminator"] + w.r1 / 2 * adversarial.r1_penalty(real_logits, real)

@@ -8,7 +8,7 @@ from gradients import touched
 
 from leed_hub.models.discriminators import EditingDiscriminators
 from leed_hub.models.leed import LEEDConfig, LEEDModel, face_windows
-from leed_hub.training.editing import TERMS, EditingLosses, EditingStep, EditingTask, point_weight
+from leed_hub.training.editing import TERMS, EditingLosses, EditingStep, EditingTask, at_openings, point_weight
 
 ALL_TERMS = tuple(TERMS)
 TRANSFORMER = ("transformer_common", "transformer_personal")
@@ -121,6 +121,22 @@ def test_discriminators_wait_for_their_start_step():
     terms, edited = editing.generator_losses(batch(), step=9)
     assert "adversarial" not in terms and editing.discriminator_losses(batch(), edited, step=9) == {}
     assert "adversarial" in editing.generator_losses(batch(), step=10)[0]
+
+
+def test_edits_are_judged_at_mouth_and_eyes_alone():
+    openings = face_windows(LEEDConfig())[1]
+    verdicts = torch.arange(64.0).view(1, 1, 8, 8)
+    places = {divmod(int(patch), 8) for patch in at_openings(verdicts, openings)[0]}
+    assert {(3, 2), (3, 5), (6, 3), (6, 4)} < places  # eyes and mouth
+    assert not any(row < 2 or column in (0, 7) for row, column in places)  # hair and background
+
+    editing, faces = task(dataclasses.replace(NO_LOSS, adversarial=1.0)), batch()
+    _, edited = editing.generator_losses(faces, step=0)
+    loss = editing.discriminator_losses(faces, edited, step=0)["discriminator"]
+    with torch.no_grad():
+        logits = editing.discriminators.discriminator(torch.cat([faces["images"][faces["target"]], edited]))
+    real, fake = at_openings(logits, face_windows(editing.model.config)[1]).chunk(2)
+    assert torch.isclose(loss, (1 - real).relu().mean() + (1 + fake).relu().mean(), atol=1e-4)
 
 
 def test_mouth_and_eyes_may_count_more():
