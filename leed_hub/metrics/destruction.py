@@ -11,6 +11,7 @@ CLIPPED, UNCLIPPED = 2, 6  # so near to 0 or 255, or farther
 PAINTED_CHROMA, RISEN_CHROMA = 140, 60  # largest minus smallest channel
 EDGE, SMOOTH = 90.0, 35.0  # |Laplacian| of luma
 EDGE_REACH = 9  # an edge that moves by less than half of this is the same edge
+COLOR_REACH = 41  # so far, half of it, the lips of a mouth that opens wide carry their colour
 COARSE_PX = 24
 LIMITS = {"flattened": 0.03, "clipped": 0.02, "painted": 0.01, "edged": 0.006, "estranged": 0.65}
 
@@ -37,7 +38,7 @@ def destruction_signs(edited: np.ndarray, source: np.ndarray) -> dict[str, float
             f"{source.dtype} {source.shape}."
         )
     lumas = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) for picture in (edited, source)]
-    reach = np.ones((EDGE_REACH, EDGE_REACH), np.uint8)
+    reach, color_reach = (np.ones((side, side), np.uint8) for side in (EDGE_REACH, COLOR_REACH))
     deviation, deviation_before = (_deviation(luma) for luma in lumas)
     ends, ends_before = (np.minimum(picture, 255 - picture).min(axis=2) for picture in (edited, source))
     chroma, chroma_before = (np.ptp(picture, axis=2).astype(np.int16) for picture in (edited, source))
@@ -46,7 +47,7 @@ def destruction_signs(edited: np.ndarray, source: np.ndarray) -> dict[str, float
         "flattened": float(((deviation < FLAT_DEVIATION) & (deviation_before > TEXTURED_DEVIATION)).mean()),
         "clipped": float(((ends <= CLIPPED) & (cv2.erode(ends_before, reach) > UNCLIPPED)).mean()),
         "painted": float(
-            ((chroma >= PAINTED_CHROMA) & (chroma - cv2.dilate(chroma_before, reach) >= RISEN_CHROMA)).mean()
+            ((chroma >= PAINTED_CHROMA) & (chroma - cv2.dilate(chroma_before, color_reach) >= RISEN_CHROMA)).mean()
         ),
         "edged": float(((edges > EDGE) & (cv2.dilate(edges_before, reach) < SMOOTH)).mean()),
         "estranged": 1

@@ -58,6 +58,13 @@ def test_softness_and_less_contrast_are_no_destruction(face, soften):
     assert not is_destroyed(destruction_signs(soften(face), face))
 
 
+def test_red_lips_that_open_wide_are_no_loud_paint(face):
+    red, closed, wide = (215, 25, 35), face.copy(), face.copy()
+    closed[112:120, 48:88] = red
+    wide[104:112, 48:88] = wide[128:136, 48:88] = red
+    assert destruction_signs(wide, face)["painted"] > LIMITS["painted"] > destruction_signs(wide, closed)["painted"]
+
+
 @pytest.mark.parametrize(
     ("destroy", "sign"),
     [(slab, "flattened"), (stripes, "edged"), (paint, "painted"), (burnt, "clipped"), (noise, "edged")],
