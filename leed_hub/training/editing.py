@@ -175,7 +175,7 @@ def at_openings(logits: Tensor, openings: Tensor) -> Tensor:
     Args:
         openings: where mouth and eyes are, (1, 1, H, W) in 0..1.
     """
-    share = F.adaptive_avg_pool2d(openings, logits.shape[-2:])[0, 0]
+    share = F.adaptive_avg_pool2d(openings, (logits.shape[2], logits.shape[3]))[0, 0]
     return logits[:, 0, share > share.max() / 4]
 
 
