@@ -292,7 +292,10 @@ class EditingPairs:
         draw.edits.append((source, reference, target, 1.0))
 
     def _add_made_up(self, draw: Draw, row: int, is_mirrored: bool, random: np.random.Generator) -> None:
-        """A lone picture and a made-up expression of it, there and back, each asked for by another view of it."""
+        """A lone picture and a made-up expression of it, there and back, each asked for by another view of it.
+
+        By landmarks alone it is also made neutral, and takes another lone picture's expression.
+        """
         view, made_up = draw.add_view(is_mirrored), len(draw.picture)
         as_is, changed = draw.add_picture(row, view), draw.add_picture(row, view, made_up)
         other_view = draw.add_view(is_mirrored)
@@ -363,7 +366,8 @@ class EditingPairs:
             for points in (table.landmarks, self.neutral_landmarks)
         )
         # All crops are aligned, so a movement of one face is one of another's.
-        movements = (table.landmarks - self.neutral_landmarks)[rows[reference]] * strength[:, None, None]
+        lent = rows[reference]
+        movements = (table.landmarks[lent] - self.neutral_landmarks[lent]) * strength[:, None, None]
         moved = views.landmarks_seen(self.neutral_landmarks[rows[source]] + movements, view_of[source])
         target_landmarks = torch.where(is_pictured[:, None, None], landmarks[target], moved)
         batch = {
